@@ -1,0 +1,1 @@
+"""The gateway domain and everything behind its door."""

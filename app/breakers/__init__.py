@@ -1,0 +1,1 @@
+"""Circuit breakers around what is not ours: model providers, remote sandboxes, webhook receivers."""

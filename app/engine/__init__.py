@@ -1,0 +1,1 @@
+"""Runs tasks: claim, run, park, cancel, recover. `base` is the contract of queue and bus."""

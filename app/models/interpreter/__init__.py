@@ -1,0 +1,1 @@
+"""The offline planner: plain English or an action script becomes tool calls, without any LLM."""

@@ -1,0 +1,1 @@
+"""Where agents act; `base` is the contract, the makes stand beside it."""

@@ -1,0 +1,1 @@
+"""The `local` sandbox: files, Python code and SQLite, from pip packages alone."""

@@ -1,0 +1,1 @@
+"""The one door: every use case of the gateway, once, for all protocols."""

@@ -1,0 +1,1 @@
+"""Where tasks, events and artifacts are kept; `base` is the contract, the makes stand beside it."""

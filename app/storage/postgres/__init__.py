@@ -1,0 +1,1 @@
+"""The PostgreSQL make: many replicas, group commit per replica."""

@@ -1,0 +1,1 @@
+"""What the SQLite and the PostgreSQL make have in common."""

@@ -1,0 +1,1 @@
+"""The SQLite make: one process, group commit on one writer thread."""

@@ -1,0 +1,62 @@
+"""Opens the SQLite make: every port of `Stores` over one data directory."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from app.storage.base import OnCommit, Stores
+from app.storage.codec import warm_up
+from app.storage.sql.access import SqlBrowserSessionStore, SqlStreamTicketStore
+from app.storage.sql.agents import SqlAgentStore
+from app.storage.sql.artifacts import SqlArtifactStore
+from app.storage.sql.budgets import SqlBudgetStore
+from app.storage.sql.configuration import SqlConfigurationStore
+from app.storage.sql.credentials import SqlCredentialStore
+from app.storage.sql.group_commit import GroupCommit
+from app.storage.sql.journal import SqlJournal
+from app.storage.sql.retention import SqlRetention
+from app.storage.sql.sandboxes import SqlSandboxStore
+from app.storage.sql.sessions import SqlSessionStore
+from app.storage.sql.tasks import SqlTaskStore
+from app.storage.sqlite.blobs import FileBlobs
+from app.storage.sqlite.database import open_database
+from app.storage.sqlite.transaction import SqliteTransaction
+
+
+@contextlib.asynccontextmanager
+async def open_sqlite(
+    path: Path,
+    *,
+    on_commit: OnCommit,
+    max_artifact_bytes: int = 64 * 1024 * 1024,
+    linger_s: float = 0.0,
+    cache_bytes: int = 64 * 1024 * 1024,
+) -> AsyncGenerator[Stores]:
+    """All stores on the database file `path`; artifacts lie in `artifacts/` beside it.
+
+    One process owns the file while the block is open. `linger_s` is how long a writer on a
+    busy loop gathers commands before it commits again (see `GroupCommit`).
+
+    Raises:
+        StorageUnavailableError: another process owns the file, or it cannot be opened.
+    """
+    warm_up()
+    async with open_database(path, cache_bytes=cache_bytes) as database:
+        writer = GroupCommit(SqliteTransaction(database), on_commit, linger_s=linger_s)
+        blobs = FileBlobs(database, path.parent / "artifacts")
+        async with writer.running():
+            yield Stores(
+                tasks=SqlTaskStore(database, writer, database.cache),
+                journal=SqlJournal(database),
+                artifacts=SqlArtifactStore(database, blobs, max_bytes=max_artifact_bytes),
+                sessions=SqlSessionStore(database),
+                agents=SqlAgentStore(database),
+                configuration=SqlConfigurationStore(database),
+                sandboxes=SqlSandboxStore(database),
+                credentials=SqlCredentialStore(database),
+                browser_sessions=SqlBrowserSessionStore(database),
+                stream_tickets=SqlStreamTicketStore(database),
+                retention=SqlRetention(database, blobs, database.cache),
+                budgets=SqlBudgetStore(database),
+                backend="sqlite",
+            )

@@ -1,0 +1,1 @@
+"""Spans, metrics and logs: the only room that knows how they are made and what they are called."""

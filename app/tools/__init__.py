@@ -1,0 +1,1 @@
+"""What agents can do; `base` is the contract, `registry` knows them all."""

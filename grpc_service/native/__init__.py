@@ -1,0 +1,1 @@
+"""The native API, `agentgateway.v1`, over `AgentService`."""

@@ -1,0 +1,1 @@
+"""Pure translations between `agentgateway.v1` messages and domain values."""

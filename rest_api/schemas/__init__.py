@@ -1,0 +1,1 @@
+"""What bodies, queries and answers look like: the names and limits of `agentgateway.v1`."""
