@@ -62,12 +62,15 @@ class Worker:
         unseal: Unseal | None,
         max_recoveries: int,
         parked_ttl: timedelta,
+        waited: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`waited` is told how many seconds a task was queued before it was claimed here."""
         self._around = around
         self._runtimes = runtimes
         self._unseal = unseal
         self._max_recoveries = max_recoveries
         self._parked_ttl = parked_ttl
+        self._waited = waited
         self._runs: dict[TaskId, _Running] = {}
         self._claims: set[_Claim] = set()
         self._group = asyncio.TaskGroup()
@@ -103,13 +106,22 @@ class Worker:
         self._idle.clear()
         try:
             decision = lifecycle.claimed(self._now(), ticket=ticket, max_recoveries=self._max_recoveries)
+            queued_at: datetime | None = None
+
+            def claiming(task: Task) -> lifecycle.Change:
+                nonlocal queued_at
+                queued_at = task.updated_at if task.state == "queued" else None
+                return decision(task)
+
             try:
-                task = await self._around.stores.tasks.update(task_id, decision)
+                task = await self._around.stores.tasks.update(task_id, claiming)
             except StorageUnavailableError:
                 raise  # the queue hands it out again
             except DomainError as error:
                 log.debug("task %s is not there to claim: %s", task_id, error.message)
                 return
+            if queued_at is not None:
+                self._waited(max(0.0, (task.updated_at - queued_at).total_seconds()))
             if not task.state.terminal:
                 await self._carry_out(task, claim)
         finally:
