@@ -14,6 +14,8 @@ IMAGE := proto/agentgateway.binpb
 PROTOS = $(shell find proto/agentgateway -name '*.proto' 2>/dev/null)
 # Passed on to pytest: make test ARGS='-k cancel -x'
 ARGS ?=
+# Test files run side by side in this many processes; 0 is one after the other, in this one (for pdb).
+WORKERS ?= 2
 
 .PHONY: help
 help: ## List the targets
@@ -40,7 +42,7 @@ run: $(STAMP) ## Serve on 127.0.0.1:8080 (REST) and :50051 (gRPC)
 
 .PHONY: test
 test: $(STAMP) ## Every test that needs no extra server; what cannot run here is named at the end
-	$(RUN) pytest -m "not slow and not bench" $(ARGS)
+	$(RUN) pytest -m "not slow and not bench" -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## The tests that take minutes

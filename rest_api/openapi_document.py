@@ -41,6 +41,7 @@ TAGS: Final[list[dict[str, Any]]] = [
     {"name": "agents", "description": "Instructions, model, tools, sandbox and limits under a name."},
     {"name": "configuration", "description": "The tenant's defaults, merged under every task's own."},
     {"name": "access", "description": "Who am I, and how a browser gets in: sessions, tickets for streams."},
+    {"name": "budgets", "description": "What the tenant may use in a day, and what is left of it."},
     {"name": "keys", "description": "Who may call: API keys of the tenant, their scopes, rotation and end."},
     {"name": "server", "description": "What this process is, and the models it can use."},
     {"name": "health", "description": "Probes and metrics; served without credentials."},

@@ -1,6 +1,5 @@
 """The two listeners, from the settings."""
 
-import os
 from datetime import timedelta
 from importlib.metadata import version as installed_version
 
@@ -21,9 +20,6 @@ from rest_api.security_headers import security_headers
 from rest_api.server import RestOptions, build_rest_app
 from rest_api.uvicorn_server import UvicornServer
 
-_NEEDS_PSK = "ECDHE-PSK-CHACHA20-POLY1305"
-"""A cipher of TLS 1.2 that needs a key known before: with no other, nobody can speak TLS 1.2."""
-
 
 def grpc_listener(
     settings: Settings,
@@ -39,9 +35,6 @@ def grpc_listener(
         return None
     tls = None
     if watch is not None and wanted.tls and wanted.tcp:
-        if settings.tls.minimum_version == "1.3":
-            # All that gRPC lets one say about versions; it reads this once, at the first credentials.
-            os.environ["GRPC_SSL_CIPHER_SUITES"] = _NEEDS_PSK
         rule = wanted.client_certificates or settings.tls.client_certificates
         tls = credentials.ServerTls(watch.loaded.certificate, require_clients=rule == "required")
         watch.add(tls.replace)

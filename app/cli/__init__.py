@@ -34,6 +34,8 @@ EXIT_CONFIGURATION = 78
 """sysexits.h EX_CONFIG: the settings are at fault."""
 EXIT_UNAVAILABLE = 69
 """sysexits.h EX_UNAVAILABLE: something the start needs is not there."""
+_NEEDS_PSK = "ECDHE-PSK-CHACHA20-POLY1305"
+"""A cipher of TLS 1.2 that needs a key known before: with no other, nobody can speak TLS 1.2."""
 
 
 def main() -> None:
@@ -56,6 +58,9 @@ def serve(
     if grpc_port is not None:
         overrides["grpc"] = {"port": grpc_port}
     settings = load_settings(**overrides)
+    if settings.tls.minimum_version == "1.3":
+        # All that gRPC lets one say about versions, and it reads this once, when it is imported.
+        os.environ["GRPC_SSL_CIPHER_SUITES"] = _NEEDS_PSK
 
     from app import process
     from app.bootstrap.gateway import open_gateway

@@ -168,6 +168,7 @@ def requests_for(what: Belongings) -> dict[str, Plain | None]:
         "AgentDefinitionService/DeleteAgent": agent,
         "ConfigurationService/GetConfiguration": None,
         "ConfigurationService/UpdateConfiguration": None,
+        "BudgetService/GetBudget": None,
         "KeyService/CreateKey": None,
         "KeyService/GetKey": key,
         "KeyService/ListKeys": None,
