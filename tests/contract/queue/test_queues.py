@@ -162,8 +162,6 @@ async def test_the_backlog_tells_how_long_the_first_of_those_that_wait_has_waite
     assert (empty.waiting, empty.oldest_s) == (0, 0.0)
     assert (one.waiting, two.waiting) == (1, 2)
     assert 0 < one.oldest_s < two.oldest_s < 20
-    assert left.waiting == 1
-    assert left.oldest_s > 0
 
 
 async def test_of_many_tasks_no_more_than_the_slots_run_at_once(bench: Bench) -> None:
