@@ -17,9 +17,9 @@ from app.domain.errors import (
     NotFoundError,
     StaleOwnerError,
     StorageUnavailableError,
-    TaskTimeoutError,
 )
 from app.domain.ids import TaskId
+from app.domain.run_errors import TaskTimeoutError
 from app.domain.secrets import Secret
 from app.domain.tasks import Statistics, Task, TaskResult
 from app.engine.run import EngineRun, Surroundings
@@ -105,24 +105,26 @@ class Worker:
         self._claims.add(claim)
         self._idle.clear()
         try:
-            decision = lifecycle.claimed(self._now(), ticket=ticket, max_recoveries=self._max_recoveries)
-            queued_at: datetime | None = None
+            since: datetime | None = None
+            take = lifecycle.claimed(self._now(), ticket=ticket, max_recoveries=self._max_recoveries)
 
-            def claiming(task: Task) -> lifecycle.Change:
-                nonlocal queued_at
-                queued_at = task.updated_at if task.state == "queued" else None
-                return decision(task)
+            def claimed(task: Task) -> lifecycle.Change:
+                nonlocal since
+                since = task.updated_at if task.state == "queued" else None
+                return take(task)
 
             try:
-                task = await self._around.stores.tasks.update(task_id, claiming)
+                task = await self._around.stores.tasks.update(task_id, claimed)
             except StorageUnavailableError:
                 raise  # the queue hands it out again
             except DomainError as error:
                 log.debug("task %s is not there to claim: %s", task_id, error.message)
                 return
-            if queued_at is not None:
-                self._waited(max(0.0, (task.updated_at - queued_at).total_seconds()))
+            if since is not None:
+                self._waited(max(0.0, (task.updated_at - since).total_seconds()))
             if not task.state.terminal:
+                if since is not None:
+                    self._note_wait(task, since)
                 await self._carry_out(task, claim)
         finally:
             self._claims.discard(claim)
@@ -131,6 +133,10 @@ class Worker:
     def _see_whether_idle(self) -> None:
         if not self._runs and not self._claims:
             self._idle.set()
+
+    def _note_wait(self, task: Task, since: datetime) -> None:
+        plan = spans.queue_wait(task.id, tenant=task.tenant, epoch=task.epoch)
+        self._around.tracing.start(plan, parent=task.traceparent, started_at=since).end()
 
     def touched(self, task_id: TaskId | None) -> None:
         """The task (None: perhaps any) was changed: what is being claimed looks again when it runs."""

@@ -10,6 +10,7 @@ from app.telemetry.metrics.calls import CallMetrics
 from app.telemetry.metrics.limits import BreakerMetrics, LimitMetrics
 from app.telemetry.metrics.listeners import ListenerMetrics
 from app.telemetry.metrics.process import ProcessMetrics
+from app.telemetry.metrics.spans import SpanMetrics
 from app.telemetry.metrics.storage import StorageMetrics
 from app.telemetry.metrics.tasks import TaskMetrics
 from app.telemetry.metrics.work import WorkMetrics
@@ -29,6 +30,7 @@ class Metrics:
         self.breakers = BreakerMetrics(registry)
         self.storage = StorageMetrics(registry)
         self.listeners = ListenerMetrics(registry)
+        self.spans = SpanMetrics(registry)
         self.process = ProcessMetrics(registry)
 
     @contextmanager
