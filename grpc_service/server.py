@@ -11,6 +11,7 @@ import grpc.aio
 
 from app.policy.admission import Admission
 from app.service.agent_service import AgentService
+from app.service.readiness import Report
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 from grpc_service.credentials import ServerTls
@@ -99,14 +100,18 @@ class GrpcServer:
         self._server = server
         return port
 
+    def show(self, report: Report) -> None:
+        """Tell the health service's readers whether to send calls here, and to which services."""
+        self._health.show(report)
+
     async def enter_drain(self) -> None:
         """Report NOT_SERVING, so that balancers send nothing new; calls are still served. Idempotent."""
-        await self._health.enter_graceful_shutdown()
+        self._health.enter_graceful_shutdown()
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing new, give what runs `grace_s` to end, then cancel it. Idempotent."""
         await self.enter_drain()
-        await self._health.close()
+        self._health.close()
         if self._server is not None:
             await self._server.stop(grace_s)
         self._gate.close()

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from app.policy.admission import Admission
 from app.policy.deadlines import DefaultDeadline
 from app.service.agent_service import AgentService
+from app.service.readiness import READY, Report
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 from rest_api.browsers import SessionCookie
@@ -82,8 +83,8 @@ class RestOptions:
     """Names to answer to beside loopback ones; None for any, where callers need a key."""
     cookie: SessionCookie = field(default_factory=SessionCookie)
     """Of browser sessions."""
-    ready: Callable[[], bool] = lambda: True
-    """Whether this process can take calls; asked by /healthz/ready."""
+    readiness: Callable[[], Report] = lambda: READY
+    """Whether calls should be sent here; asked by /healthz/ready."""
 
 
 class RestApp(FastAPI):

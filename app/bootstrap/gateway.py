@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from app.agents.base import AgentRuntime
 from app.bootstrap.access import running_access
 from app.bootstrap.certificates import CertificateWatch, load_certificate, utc_now
+from app.bootstrap.health import build_readiness
 from app.bootstrap.limits import open_limiter
 from app.bootstrap.listeners import grpc_listener, rest_listener
 from app.bootstrap.metrics import measured
@@ -23,6 +24,7 @@ from app.engine.worker import Worker
 from app.policy.admission import Admission
 from app.service.agent_service import AgentService
 from app.service.feeds import Feeds
+from app.service.readiness import Readiness
 from app.settings import Settings
 from grpc_service.server import GrpcServer
 from rest_api.uvicorn_server import UvicornServer
@@ -43,6 +45,7 @@ class Gateway:
         *,
         grpc: GrpcServer | None,
         rest: UvicornServer | None,
+        readiness: Readiness,
         certificates: CertificateWatch | None = None,
     ) -> None:
         self.service = service
@@ -53,7 +56,10 @@ class Gateway:
         self._settings = settings
         self._grpc = grpc
         self._rest = rest
+        self._readiness = readiness
         self._certificates = certificates
+        if grpc is not None:
+            readiness.listen(grpc.show)
 
     @property
     def can_reload(self) -> bool:
@@ -110,6 +116,7 @@ class Gateway:
         Returns within the drain timeout (and a little); what did not park by then is cut short.
         """
         whole = self.drain_timeout
+        self._readiness.drain()
         if self._grpc is not None:
             await self._grpc.enter_drain()
         if self._rest is not None:
@@ -147,7 +154,8 @@ async def open_gateway(
         feeds, metrics, tracing = parts.feeds, parts.metrics, parts.tracing
         engine = _engine(parts)
         service = build_service(parts, running=lambda: engine.running)
-        limiter = await open_limiter(settings, stack, metrics)
+        limiter, shared_limits = await open_limiter(settings, stack, metrics)
+        readiness = build_readiness(parts, shared_limits)
         admission = Admission(parts.access.authenticator, limiter)
         watch = None if loaded is None else CertificateWatch(settings.tls, loaded, metrics, now=utc_now)
         gateway = Gateway(
@@ -156,7 +164,8 @@ async def open_gateway(
             engine,
             feeds,
             grpc=grpc_listener(settings, service, admission, tracing, metrics, watch),
-            rest=rest_listener(settings, service, admission, tracing, metrics, watch),
+            rest=rest_listener(settings, service, admission, tracing, metrics, watch, readiness),
+            readiness=readiness,
             certificates=watch,
         )
         await stack.enter_async_context(engine.started())
@@ -164,6 +173,7 @@ async def open_gateway(
             running_access(parts.access, parts.storage.stores.credentials, settings, now=parts.now)
         )
         await stack.enter_async_context(measured(parts, running=lambda: engine.running))
+        await stack.enter_async_context(readiness.watched())
         await stack.enter_async_context(_ticking(feeds, settings.stream.heartbeat.total_seconds() / 2))
         if settings.telemetry.prometheus_port is not None:
             stack.enter_context(metrics.listening(settings.rest.host, settings.telemetry.prometheus_port))

@@ -14,8 +14,13 @@ from app.settings.rate_limits import RateLimitSettings, ScopeSettings, rate_of
 from app.telemetry.metrics import Metrics
 
 
-async def open_limiter(settings: Settings, stack: AsyncExitStack, metrics: Metrics) -> Limiter:
-    """The limiter; `stack` closes its store. Raises NotConfiguredError for a missing extra or setting."""
+async def open_limiter(
+    settings: Settings, stack: AsyncExitStack, metrics: Metrics
+) -> tuple[Limiter, Guarded | None]:
+    """The limiter, and what replicas count in together, if they do; `stack` closes its store.
+
+    Raises NotConfiguredError for a missing extra or setting.
+    """
     wanted = settings.rate_limits
     buckets = _buckets(settings)
     shared = None
@@ -39,7 +44,7 @@ async def open_limiter(settings: Settings, stack: AsyncExitStack, metrics: Metri
     )
     metrics.limits.allowed.read_from(lambda: {(name,): count for name, count in limits.admitted.items()})
     metrics.limits.leases.read_from(lambda: {(policy,): held for policy, held in limits.held().items()})
-    return limits
+    return limits, shared
 
 
 def unfinished_limits(wanted: RateLimitSettings) -> tuple[int | None, dict[TenantId, int]]:

@@ -8,6 +8,7 @@ from app.bootstrap.identity import cookie_is_secure
 from app.bootstrap.parts import NAME
 from app.policy.admission import Admission
 from app.service.agent_service import AgentService
+from app.service.readiness import Readiness
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
@@ -69,6 +70,7 @@ def rest_listener(
     tracing: Tracing,
     metrics: Metrics,
     watch: CertificateWatch | None,
+    readiness: Readiness,
 ) -> UvicornServer | None:
     """The HTTP server, not started; None where it is off. With a watch, it takes what that reloads."""
     wanted = settings.rest
@@ -96,7 +98,7 @@ def rest_listener(
         allowed_hosts=None if settings.auth.configured else wanted.allowed_hosts,
         prometheus=settings.telemetry.prometheus,
         cookie=SessionCookie(secure=cookie_is_secure(settings), same_site=settings.auth.browser.same_site),
-        ready=lambda: not service.tasks.draining,
+        readiness=lambda: readiness.report,
     )
 
     def refused(reason: Refusal) -> None:

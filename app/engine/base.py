@@ -46,6 +46,11 @@ class TaskQueue(Protocol):
         """Hand out nothing more; `serve` returns when what runs has returned."""
         ...
 
+    @property
+    def connected(self) -> bool:
+        """Whether tasks can be handed out now; False while its server is away, or not yet there."""
+        ...
+
     async def backlog(self) -> Backlog:
         """What waits now. Raises StorageUnavailableError."""
         ...
@@ -76,6 +81,11 @@ class EventBus(Protocol):
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Register; call what is returned to stop. Idempotent."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether other replicas are heard now."""
         ...
 
     def opened(self) -> AbstractAsyncContextManager[None]:

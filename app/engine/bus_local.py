@@ -41,6 +41,11 @@ class LocalBus:
 
         return stop
 
+    @property
+    def connected(self) -> bool:
+        """See `EventBus`: there is nobody else."""
+        return True
+
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
         """See `EventBus`: there is nobody else to hear."""

@@ -40,6 +40,7 @@ class PostgresBus:
         self._channel = channel
         self._replica_id = replica_id
         self._local = LocalBus()
+        self._connected = False
 
     def committed(self, events: Sequence[JournaledEvent]) -> None:
         """See `EventBus`."""
@@ -48,6 +49,11 @@ class PostgresBus:
     def listen(self, listener: Listener) -> Callable[[], None]:
         """See `EventBus`."""
         return self._local.listen(listener)
+
+    @property
+    def connected(self) -> bool:
+        """See `EventBus`."""
+        return self._connected
 
     async def notify(self, connection: Any, events: Sequence[JournaledEvent]) -> None:
         """Tell the other replicas once the transaction of `connection` commits."""
@@ -87,8 +93,10 @@ class PostgresBus:
         )
         try:
             await connection.add_listener(self._channel, self._heard)
+            self._connected = True
             yield connection
         finally:
+            self._connected = False
             connection.terminate()
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:

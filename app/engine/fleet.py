@@ -167,6 +167,11 @@ class Fleet:
                 raise
 
     @property
+    def remote_kinds(self) -> list[str]:
+        """Kinds whose sandboxes live on a service elsewhere, which may be away."""
+        return [kind for kind, provider in self._providers.items() if provider.endpoint is not None]
+
+    @property
     def open_by_kind(self) -> Counter[str]:
         """How many sandboxes this process holds open, by kind."""
         return Counter(berth.sandbox.kind for berth in list(self._berths.values()))

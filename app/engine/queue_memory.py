@@ -82,6 +82,11 @@ class MemoryTaskQueue:
         self._stopped = True
         self._changed.set()
 
+    @property
+    def connected(self) -> bool:
+        """See `TaskQueue`: there is no server to be away."""
+        return True
+
     async def backlog(self) -> Backlog:
         """See `TaskQueue`."""
         oldest = next(iter(self._since.values()), None)

@@ -129,6 +129,11 @@ class PostgresTaskQueue:
         if self._manager is not None:
             self._manager.shutdown.set()
 
+    @property
+    def connected(self) -> bool:
+        """See `TaskQueue`."""
+        return self._manager is not None
+
     async def backlog(self) -> Backlog:
         """See `TaskQueue`; what all replicas share."""
         table = self._settings.qualified.queue_table

@@ -14,12 +14,13 @@ from hashlib import blake2b
 from typing import Literal, Protocol
 
 from app.domain.errors import StorageUnavailableError
-from app.domain.rates import Draw, Meter
+from app.domain.rates import Draw, Meter, Rate
 
 log = logging.getLogger(__name__)
 
 Taken = tuple[bool, list[int]]
 """As `Meter.take`: whether it was taken, and in how many microseconds each bucket is whole."""
+PROBE: Draw = ("readiness", Rate(100_000, 1))
 RETRY_STORE_S = 1.0
 """After a failure the store is left alone for so long: callers must not wait for it one by one."""
 
@@ -85,6 +86,14 @@ class Guarded:
             log.info("rate limits: the shared store is back")
             self._away_until_us = None
         return taken
+
+    async def check(self) -> None:
+        """See whether the store is there, by counting a call of nobody's. Raises StorageUnavailableError.
+
+        A store that is there again is used again at once. May take long: bound it from outside.
+        """
+        await self._buckets.take([PROBE])
+        self._away_until_us = None
 
     @property
     def _word(self) -> str:

@@ -22,6 +22,7 @@ from app.domain.loopback import is_loopback
 from app.settings.access import AuthSettings
 from app.settings.breakers import BreakerSettings
 from app.settings.budgets import BudgetSettings
+from app.settings.health import HealthSettings
 from app.settings.keeping import RetentionSettings, SecretsSettings, StorageSettings
 from app.settings.listeners import GrpcSettings, RestSettings, StreamSettings
 from app.settings.rate_limits import RateLimitSettings
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     secrets: SecretsSettings = SecretsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    health: HealthSettings = HealthSettings()
     traces: TraceSettings = TraceSettings()
 
     @classmethod

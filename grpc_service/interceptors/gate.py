@@ -27,7 +27,7 @@ from app.policy.quota_fields import Fields, fields_of
 from app.telemetry import context as log_context
 from app.telemetry import names, spans, traceparent
 from app.telemetry.metrics import Metrics
-from app.telemetry.metrics.calls import CallSeries, sampled_trace_of
+from app.telemetry.metrics.calls import CallSeries
 from app.telemetry.tracing import NO_SPAN, Span, Tracing
 from grpc_service.errors import CODES, REQUEST_ID, RpcContext, abort_with
 from grpc_service.interceptors.calls import enter_call, was_replayed
@@ -259,7 +259,7 @@ class Gate(AsyncServerInterceptor):
         duration_s: float,
     ) -> None:
         self._in_flight["grpc"] -= 1
-        trace_id = sampled_trace_of(span)
+        trace_id = span.sampled_trace_id
         if failure is None:
             route.series.over("OK", "ok", duration_s, trace_id)
             if span.is_recording:

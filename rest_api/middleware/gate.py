@@ -19,7 +19,7 @@ from app.policy.quota_fields import fields_of
 from app.telemetry import context as log_context
 from app.telemetry import names, spans, traceparent
 from app.telemetry.metrics import Metrics
-from app.telemetry.metrics.calls import CallSeries, sampled_trace_of
+from app.telemetry.metrics.calls import CallSeries
 from app.telemetry.tracing import NO_SPAN, Span, Tracing
 from rest_api.browsers import without_ticket
 from rest_api.disconnect import ClientGoneError
@@ -155,7 +155,7 @@ class Gate:
         elif failure is not None:
             outcome = "CANCELLED"
         series = self._series.get(route) or self._series_of(route)
-        series.over(_code(exchange.status), outcome, duration_s, sampled_trace_of(span))
+        series.over(_code(exchange.status), outcome, duration_s, span.sampled_trace_id)
         if span.is_recording:
             if route != _UNMATCHED:
                 span.rename(route)

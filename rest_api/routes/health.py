@@ -4,31 +4,30 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.service.readiness import Report
 from rest_api.routing import Agents, OperationRoute, answer
-from rest_api.schemas.server import HealthOut
+from rest_api.schemas.server import LiveOut, ReadyOut
 
 router = APIRouter(route_class=OperationRoute, tags=["health"])
 
 
 @router.get("/healthz/live", operation_id="live")
-async def live() -> HealthOut:
+async def live() -> LiveOut:
     """The process runs and its event loop turns."""
-    return HealthOut(status="ok")
+    return LiveOut()
 
 
 @router.get(
     "/healthz/ready",
     operation_id="ready",
-    response_model=HealthOut,
-    responses={503: {"model": HealthOut, "description": "Starting or draining: send calls elsewhere."}},
+    response_model=ReadyOut,
+    responses={503: {"model": ReadyOut, "description": "Send calls elsewhere; `failing` says why."}},
 )
 async def ready(agents: Agents, request: Request) -> Response:
-    """Whether calls should be sent here."""
-    if agents.tasks.draining:
-        return answer(HealthOut(status="draining"), 503)
-    if not request.app.rest_options.ready():
-        return answer(HealthOut(status="starting"), 503)
-    return answer(HealthOut(status="ok"))
+    """Whether calls should be sent here, as the last look at what the process needs found it."""
+    report: Report = request.app.rest_options.readiness()
+    told = ReadyOut.from_report(report, draining=agents.tasks.draining)
+    return answer(told, 200 if told.status in ("ok", "degraded") else 503)
 
 
 @router.get(

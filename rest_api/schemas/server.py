@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
+from app.service.readiness import Report
 from app.service.server import ModelInfo, ServerInfo
 from rest_api.schemas.base import Out
 
@@ -79,7 +80,43 @@ class ServerInfoOut(Out):
         )
 
 
-class HealthOut(Out):
-    """A probe's answer."""
+class LiveOut(Out):
+    """The answer of a process that runs."""
 
-    status: Literal["ok", "starting", "draining"]
+    status: Literal["ok"] = "ok"
+
+
+class DependencyOut(Out):
+    """What the last look at something the process needs found."""
+
+    name: str
+    """store, queue, bus, limiter, or sandbox- and a kind."""
+    ok: bool
+    required: bool
+    """Without the others calls are served all the same, only not as well."""
+    reason: str
+    """Why it is not ok: a reason of the errors, or TIMEOUT."""
+
+
+class ReadyOut(Out):
+    """Whether calls should be sent here (`ok`, `degraded`) or not, and what is lacking."""
+
+    status: Literal["ok", "degraded", "unavailable", "starting", "draining"]
+    failing: list[str]
+    """The names of what is not ok; `draining` when the process shuts down."""
+    dependencies: list[DependencyOut]
+
+    @classmethod
+    def from_report(cls, report: Report, *, draining: bool) -> "ReadyOut":
+        """The report, for probes."""
+        draining = draining or report.status == "draining"
+        return cls(
+            status="draining" if draining else report.status,
+            failing=[*(["draining"] if draining else []), *sorted(report.failing)],
+            dependencies=[
+                DependencyOut(
+                    name=finding.name, ok=finding.ok, required=finding.required, reason=finding.reason
+                )
+                for finding in report.findings
+            ],
+        )

@@ -9,6 +9,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
+from app.service.readiness import READY, Finding, Report
 from grpc_service.health import MAX_WATCHERS
 from grpc_service.server import SERVED_SERVICES
 from tests.grpc_service.workbench import Workbench
@@ -128,3 +129,26 @@ async def test_reflection_knows_what_it_does_not_know(bench: Workbench) -> None:
 
     assert (await call.read()).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     await call.done_writing()
+
+
+async def test_a_watcher_sees_its_service_go_and_come_back(bench: Workbench) -> None:
+    watching = {
+        name: health_of(bench).Watch(health_pb2.HealthCheckRequest(service=name), timeout=20)
+        for name in ("", "agentgateway.v1.SandboxService")
+    }
+    for call in watching.values():
+        assert (await call.read()).status == Serving.SERVING
+
+    lacking = Finding(name="sandbox-remote", ok=False, reason="SANDBOX_UNAVAILABLE")
+    bench.server.show(Report(status="unavailable", findings=(lacking,)))
+
+    for call in watching.values():
+        assert (await call.read()).status == Serving.NOT_SERVING
+    listed = await health_of(bench).List(health_pb2.HealthListRequest(), timeout=5)
+    assert listed.statuses["agentgateway.v1.SandboxService"].status == Serving.NOT_SERVING
+    assert listed.statuses["agentgateway.v1.ModelService"].status == Serving.SERVING
+
+    bench.server.show(READY)
+    for call in watching.values():
+        assert (await call.read()).status == Serving.SERVING
+        call.cancel()

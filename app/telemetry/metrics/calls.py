@@ -6,7 +6,6 @@ from typing import Final, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from app.telemetry.metrics.readings import Reading
-from app.telemetry.tracing import Span
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds: the bucket set that the HTTP and RPC conventions give."""
@@ -85,11 +84,3 @@ class CallMetrics:
     def series(self, protocol: Protocol, method: str) -> CallSeries:
         """Of one method; keep it. `method` must be of a closed set."""
         return CallSeries(self._requests, self._seconds, protocol, method)
-
-
-def sampled_trace_of(span: Span) -> str | None:
-    """The trace id an exemplar may name: of a span that is recorded and will be exported."""
-    if not span.is_recording:
-        return None
-    context = span.context
-    return f"{context.trace_id:032x}" if context.trace_flags.sampled else None

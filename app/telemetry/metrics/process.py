@@ -28,6 +28,15 @@ class ProcessMetrics:
         self._tasks = Reading(
             registry, "agentgateway_event_loop_tasks", "Unfinished asyncio tasks of the event loop."
         )
+        self.ready = Reading(
+            registry, "agentgateway_ready", "Whether calls should be sent to this process (1) or not (0)."
+        )
+        self.dependencies = Reading(
+            registry,
+            "agentgateway_dependency_up",
+            "Whether the last look at what this process needs found it (1) or not (0).",
+            ["dependency"],
+        )
         self._lag = Histogram(
             "agentgateway_event_loop_lag_seconds",
             f"How much later than asked a timer of the event loop fires, probed every {PROBE_S:g} s.",

@@ -1,10 +1,10 @@
-"""What became of the spans that were to go to a collector."""
+"""What became of the spans that were made."""
 
 from prometheus_client import CollectorRegistry, Counter
 
 
 class SpanMetrics:
-    """Spans that were taken, and those that nobody got."""
+    """Counts spans on their way to the collector."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._exported = Counter(
