@@ -11,6 +11,7 @@ from rest_api.errors import HttpError
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
+JSON_LINES: Final = "application/x-ndjson"
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _TOKEN: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?")

@@ -99,8 +99,20 @@ async def test_a_key_from_the_command_line_is_good_on_both_protocols_until_it_en
         await refused_soon(gateway, last["secret"])
         await refused_soon(gateway, ending["secret"])
 
+        log = await asyncio.to_thread(
+            CliRunner().invoke,
+            cli,
+            ["audit", "export", "--since", "2026-01-01T00:00:00Z"],
+            env=operator.settings,
+        )
+        acts = [json.loads(line) for line in log.stdout.splitlines()]
+        assert {act["subject"] for act in acts if act["outcome"] == "ok"} == {"operator"}
+        assert [
+            act["action"].partition("/")[2] for act in acts if act.get("resource_id") == reader["key"]["id"]
+        ] == [*("CreateKey", "RotateKey", "RotateKey", "RevokeKey")]
+
         secrets = [admin, *(one["secret"] for one in (reader, renewed, last, ending))]
-        assert not [line for line in gateway.log if any(secret in line for secret in secrets)]
+        assert not [line for line in [*gateway.log, log.stdout] if any(one in line for one in secrets)]
         assert gateway.complaints() == []
     stored = b"".join(path.read_bytes() for path in data.glob("gateway.db*"))
     assert not [secret for secret in secrets if secret.encode() in stored]

@@ -9,6 +9,7 @@ from app.storage.codec import warm_up
 from app.storage.sql.access import SqlBrowserSessionStore, SqlStreamTicketStore
 from app.storage.sql.agents import SqlAgentStore
 from app.storage.sql.artifacts import SqlArtifactStore
+from app.storage.sql.audit import SqlAuditStore
 from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
@@ -58,5 +59,6 @@ async def open_sqlite(
                 stream_tickets=SqlStreamTicketStore(database),
                 retention=SqlRetention(database, blobs, database.cache),
                 budgets=SqlBudgetStore(database),
+                audit=SqlAuditStore(database),
                 backend="sqlite",
             )
