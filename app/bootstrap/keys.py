@@ -10,10 +10,12 @@ from app.domain.errors import NotFoundError
 from app.domain.identity import TenantId
 from app.domain.ids import KeyId
 from app.service.auditing import audit_group
+from app.service.idempotency import KeyedCalls
 from app.service.keys import MAX_KEYS, KeyUseCases, NewKey
 from app.settings import Settings
 from app.storage.base import CredentialStore
 from app.storage.sql.credentials import SqlCredentialStore
+from app.storage.sql.idempotency import SqlIdempotencyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,10 @@ async def operators_keys(settings: Settings) -> AsyncGenerator[OperatorsKeys]:
     """The keys, while a server may be running or not. Raises StorageUnavailableError."""
     async with operators_database(settings) as database, operators_trail(settings, database) as trail:
         store = SqlCredentialStore(database)
-        use_cases = KeyUseCases(store, forget=lambda _: None, now=now, mint=mint)
+        keyed = KeyedCalls(
+            SqlIdempotencyStore(database), sealer=None, now=now, ttl=settings.engine.idempotency_ttl
+        )
+        use_cases = KeyUseCases(store, forget=lambda _: None, now=now, mint=mint, keyed=keyed)
         if trail is not None:
             audit_group("keys", use_cases, trail)
         yield OperatorsKeys(store, use_cases)

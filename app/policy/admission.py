@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Literal, Protocol
 
-from app.domain.call import CallContext
+from app.domain.call import CallContext, Idempotency
 from app.domain.errors import (
     CallDeadlineError,
     DomainError,
@@ -22,6 +22,7 @@ from app.domain.errors import (
 )
 from app.domain.identity import Principal
 from app.domain.quotas import Quota
+from app.policy.idempotency_keys import idempotency_key_of
 from app.policy.use_cases import USE_CASES, UseCase
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -88,7 +89,6 @@ class CallHead:
     timeout_s: float | None = None
     traceparent: str | None = None
     request_id: str | None = None
-    idempotency_key: str | None = None
 
 
 class Authenticator(Protocol):
@@ -186,8 +186,8 @@ class Admission:
     async def admit(self, head: CallHead) -> Admitted:
         """The call's context and what it took.
 
-        Raises UnauthenticatedError, PermissionDeniedError, InvalidRequestError (a timeout that is none),
-        CallDeadlineError, RateLimitedError.
+        Raises UnauthenticatedError, PermissionDeniedError, InvalidRequestError (a timeout or an idempotency
+        key that is none), CallDeadlineError, RateLimitedError.
         """
         came = asyncio.get_running_loop().time()
         principal: Principal | None = None
@@ -199,6 +199,7 @@ class Admission:
                 self._refusals.turned_away(head, principal, error)
             raise
         deadline = _deadline(came, head.timeout_s)
+        key = idempotency_key_of(head.metadata)
         taken = await self._limiter.take(principal, use_case, head)
         call = CallContext(
             principal=principal,
@@ -206,7 +207,7 @@ class Admission:
             protocol=head.protocol,
             deadline=deadline,
             traceparent=head.traceparent,
-            idempotency_key=head.idempotency_key,
+            idempotency=None if key is None else Idempotency(key),
             use_case=head.method,
             peer=head.peer,
         )

@@ -33,6 +33,8 @@ FLUSH_S: Final = 1.0
 MAX_OWED: Final = 1_000
 BEYOND: Final = "TOO_MANY_REFUSALS"
 """The reason of the entry that stands for refusals which have none of their own."""
+REPLAYED: Final = "REPLAYED"
+"""The reason of an act that was done before, under the same idempotency key: it got the first answer."""
 _OURS: Final = frozenset({Kind.INTERNAL, Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED, Kind.CANCELLED})
 """Kinds of errors that are no mistake of the caller."""
 _MINUTE_S: Final = 60.0
@@ -69,7 +71,8 @@ class AuditTrail:
 
     async def record(self, call: CallContext, act: Act) -> None:
         """The act was committed; returns when its entry is, too. Never raises but on cancellation."""
-        entry = self._entry(call, act, "ok")
+        replayed = call.idempotency is not None and call.idempotency.replayed
+        entry = self._entry(call, act, "ok", REPLAYED if replayed else "")
         try:
             await self._store.append([entry])
         except asyncio.CancelledError:

@@ -54,7 +54,7 @@ class AuditEntryOut(Out):
     resource_id: str | None = None
     outcome: AuditOutcome
     reason: str
-    """Of a refusal or failure: `NOT_FOUND`."""
+    """Of a refusal or failure: `NOT_FOUND`. `REPLAYED`: done before, under the same idempotency key."""
     request_id: str | None = None
     trace_id: str | None = None
     protocol: Protocol

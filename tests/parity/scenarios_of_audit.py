@@ -28,7 +28,10 @@ async def acts_and_refusals(api: Recorder) -> None:
     task = {"instruction": "say hello", "agent_id": "echo"}
     run = await api.stream("TaskService/RunTask", task=task)
     task_id = run[0]["task"]["id"]
-    await api.call("TaskService/SubmitTask", task=task, request_id=f"audit-{api.driver.name}", wait="20s")
+    once = {"task": task, "request_id": f"audit-{api.driver.name}", "wait": "20s"}
+    await api.call("TaskService/SubmitTask", **once)
+    again = await api.call("TaskService/SubmitTask", **once)
+    assert [one["reason"] for one in await _entries(api, resource_id=again["id"])] == ["REPLAYED", ""]
     await api.call("TaskService/DeleteTask", task_id=task_id)
     assert [one["action"] for one in await _entries(api, resource_id=task_id)] == [
         "TaskService/DeleteTask",
