@@ -3,43 +3,19 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-<<<<<<< HEAD
-=======
-from datetime import UTC, datetime, timedelta
-from typing import Final
->>>>>>> main
 
 from app.bootstrap.operating import mint, now, operators_call, operators_database, operators_trail
 from app.domain.credentials import ApiKey, IssuedKey
 from app.domain.errors import NotFoundError
-<<<<<<< HEAD
 from app.domain.identity import TenantId
 from app.domain.ids import KeyId
 from app.service.auditing import audit_group
-=======
-from app.domain.identity import Principal, TenantId
-from app.domain.ids import ENTROPY_BYTES, KeyId, make_id
->>>>>>> main
 from app.service.idempotency import KeyedCalls
 from app.service.keys import MAX_KEYS, KeyUseCases, NewKey
 from app.settings import Settings
 from app.storage.base import CredentialStore
 from app.storage.sql.credentials import SqlCredentialStore
 from app.storage.sql.idempotency import SqlIdempotencyStore
-<<<<<<< HEAD
-=======
-
-OPERATOR: Final = "operator"
-"""The subject of whoever types at the command line: who can open the store may do everything."""
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _mint(prefix: str) -> str:
-    return make_id(prefix, _now(), os.urandom(ENTROPY_BYTES))
->>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +55,7 @@ async def operators_keys(settings: Settings) -> AsyncGenerator[OperatorsKeys]:
     """The keys, while a server may be running or not. Raises StorageUnavailableError."""
     async with operators_database(settings) as database, operators_trail(settings, database) as trail:
         store = SqlCredentialStore(database)
-<<<<<<< HEAD
+        # The command line sends no idempotency keys, so there is no answer to seal or to keep.
         keyed = KeyedCalls(
             SqlIdempotencyStore(database), sealer=None, now=now, ttl=settings.engine.idempotency_ttl
         )
@@ -87,13 +63,3 @@ async def operators_keys(settings: Settings) -> AsyncGenerator[OperatorsKeys]:
         if trail is not None:
             audit_group("keys", use_cases, trail)
         yield OperatorsKeys(store, use_cases)
-=======
-        # The command line sends no idempotency keys, so there is no answer to seal or to keep.
-        keyed = KeyedCalls(SqlIdempotencyStore(database), sealer=None, now=_now, ttl=timedelta(days=1))
-        cases = KeyUseCases(store, forget=lambda _: None, now=_now, mint=_mint, keyed=keyed)
-        yield OperatorsKeys(store, cases)
-
-
-def _call(tenant: TenantId) -> CallContext:
-    return CallContext(principal=Principal(subject=OPERATOR, tenant=tenant), request_id="")
->>>>>>> main
