@@ -68,6 +68,7 @@ class AuditTrail:
         self._mint = mint
         self._refusals = Refusals(refusals_per_minute)
         self._owed: deque[AuditEntry] = deque()
+        self._flushing = asyncio.Lock()
 
     async def record(self, call: CallContext, act: Act) -> None:
         """The act was committed; returns when its entry is, too. Never raises but on cancellation."""
@@ -104,7 +105,14 @@ class AuditTrail:
         self._refusals.add(self._entry(call, NOTHING, "refused", error.reason, entry_id=""))
 
     async def flush(self) -> None:
-        """Write what waits. What the store does not take now waits on; nothing is raised."""
+        """Write what waits, also what another flush has in hand: who reads after it reads all.
+
+        What the store does not take now waits on; nothing is raised.
+        """
+        async with self._flushing:
+            await self._write_owed()
+
+    async def _write_owed(self) -> None:
         self._owed.extend(self._refusals.taken(self._now(), self._mint))
         entries = list(self._owed)
         self._owed.clear()
