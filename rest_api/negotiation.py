@@ -11,6 +11,7 @@ from rest_api.errors import HttpError
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
+JSON_LINES: Final = "application/x-ndjson"
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?")
 SHORTEST_TIMEOUT_S: Final = 0.001
 _WAIT: Final = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(;.*)?", re.IGNORECASE)

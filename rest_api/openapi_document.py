@@ -44,6 +44,7 @@ TAGS: Final[list[dict[str, Any]]] = [
     {"name": "access", "description": "Who am I, and how a browser gets in: sessions, tickets for streams."},
     {"name": "budgets", "description": "What the tenant may use in a day, and what is left of it."},
     {"name": "keys", "description": "Who may call: API keys of the tenant, their scopes, rotation and end."},
+    {"name": "audit", "description": "Who did what, and what came of it."},
     {"name": "server", "description": "What this process is, and the models it can use."},
     {"name": "health", "description": "Probes and metrics; served without credentials."},
 ]

@@ -49,6 +49,7 @@ OPERATIONS: Final[dict[str, tuple[str, str]]] = {
     "KeyService/ListKeys": ("GET", "/v1/keys"),
     "KeyService/RotateKey": ("POST", "/v1/keys/{key_id}:rotate"),
     "KeyService/RevokeKey": ("DELETE", "/v1/keys/{key_id}"),
+    "AuditService/ListAuditEntries": ("GET", "/v1/audit"),
     "BudgetService/GetBudget": ("GET", "/v1/budget"),
     "ModelService/ListModels": ("GET", "/v1/models"),
     "ServerService/GetServerInfo": ("GET", "/v1/server"),

@@ -31,7 +31,7 @@ from app.service.agent_service import AgentService
 from app.telemetry import context as log_context
 from rest_api.browsers import SessionCookie
 from rest_api.errors import HttpError, invalid_body, invalid_query
-from rest_api.negotiation import EVENT_STREAM, JSON, is_json, preferred, timeout_of
+from rest_api.negotiation import EVENT_STREAM, JSON, JSON_LINES, is_json, preferred, timeout_of
 from rest_api.operations import OPERATIONS, PUBLIC, REST_ONLY, STREAMED, operation_id_of
 from rest_api.peers import HttpPeer
 from rest_api.schemas.base import QueryIn, encoded
@@ -286,6 +286,8 @@ def _offered(rpc: str | None, streamed: str | None) -> tuple[str, ...]:
         return JSON, EVENT_STREAM
     if rpc == "TaskService/WatchTasks":
         return (EVENT_STREAM,)
+    if rpc == "AuditService/ListAuditEntries":
+        return JSON, JSON_LINES
     return () if rpc == "ArtifactService/ReadArtifact" else (JSON,)
 
 

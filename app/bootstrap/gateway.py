@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from app.agents.base import AgentRuntime
 from app.bootstrap.access import running_access
+from app.bootstrap.audit import running_audit
 from app.bootstrap.certificates import CertificateWatch, load_certificate, utc_now
 from app.bootstrap.health import build_readiness
 from app.bootstrap.limits import open_limiter
@@ -156,7 +157,7 @@ async def open_gateway(
         service = build_service(parts, running=lambda: engine.running)
         limiter, shared_limits = await open_limiter(settings, stack, metrics)
         readiness = build_readiness(parts, shared_limits)
-        admission = Admission(parts.access.authenticator, limiter)
+        admission = Admission(parts.access.authenticator, limiter, refusals=parts.trail)
         watch = None if loaded is None else CertificateWatch(settings.tls, loaded, metrics, now=utc_now)
         gateway = Gateway(
             settings,
@@ -171,6 +172,9 @@ async def open_gateway(
         await stack.enter_async_context(engine.started())
         await stack.enter_async_context(
             running_access(parts.access, parts.storage.stores.credentials, settings, now=parts.now)
+        )
+        await stack.enter_async_context(
+            running_audit(parts.trail, parts.storage.stores.audit, settings, now=parts.now)
         )
         await stack.enter_async_context(measured(parts, running=lambda: engine.running))
         await stack.enter_async_context(readiness.watched())

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from app.agents.base import AgentRuntime
 from app.bootstrap.access import Access, build_access
 from app.bootstrap.agents import build_models, build_providers, build_tools, runtimes_of
+from app.bootstrap.audit import build_trail
 from app.bootstrap.breakers import Counted, build_board
 from app.bootstrap.budgets import open_budgets
 from app.bootstrap.storage import Storage, open_storage
@@ -20,6 +21,7 @@ from app.bootstrap.traces import span_export
 from app.domain.ids import ENTROPY_BYTES, make_id
 from app.engine.fleet import Fleet
 from app.models.base import ModelSource
+from app.policy.audit import AuditTrail
 from app.policy.budgets import Budgets
 from app.service.feeds import Feeds
 from app.service.idempotency import KeyedCalls
@@ -45,6 +47,7 @@ class Parts:
     tracing: Tracing
     storage: Storage
     access: Access
+    trail: AuditTrail | None
     models: ModelSource
     tools: ToolRegistry
     fleet: Fleet
@@ -110,6 +113,7 @@ async def open_parts(
         tracing=tracing,
         storage=storage,
         access=build_access(settings, storage.stores, now=_now, mint=mint),
+        trail=build_trail(settings, storage.stores.audit, now=_now, mint=mint),
         models=models,
         tools=tools,
         fleet=fleet,

@@ -5,12 +5,15 @@ from importlib.metadata import version as installed_version
 
 from app.agents.transcript import read_transcript
 from app.bootstrap.agents import ModelListing, Preflight, built_in_agents, defaults_of
+from app.bootstrap.audit import no_flush
 from app.bootstrap.limits import unfinished_limits
 from app.bootstrap.parts import NAME, Parts
 from app.service.access import AccessUseCases
 from app.service.agent_service import AgentService
 from app.service.agents import AgentUseCases
 from app.service.artifacts import ArtifactUseCases
+from app.service.audit import AuditUseCases
+from app.service.auditing import audit
 from app.service.budgets import BudgetUseCases
 from app.service.configuration import ConfigurationUseCases
 from app.service.keys import KeyUseCases
@@ -48,7 +51,7 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
         budgets=parts.budgets,
     )
     models = ModelUseCases(ModelListing(parts.models), configuration)
-    return AgentService(
+    service = AgentService(
         tasks=tasks,
         streams=streams,
         sessions=SessionUseCases(
@@ -85,11 +88,15 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
             stores.credentials, forget=parts.access.verified.forget, now=now, mint=mint, keyed=parts.keyed
         ),
         budgets=BudgetUseCases(parts.budgets),
+        audit=AuditUseCases(stores.audit, flush=no_flush if parts.trail is None else parts.trail.flush),
         server=ServerUseCases(
             _identity(parts), stores.tasks, models, running=running, draining=lambda: tasks.draining
         ),
         access=AccessUseCases(parts.access.tickets, parts.access.sessions),
     )
+    if parts.trail is not None:
+        audit(service, parts.trail)
+    return service
 
 
 def _identity(parts: Parts) -> ServerIdentity:

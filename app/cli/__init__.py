@@ -1,4 +1,4 @@
-"""The command line: `agent-gateway serve | doctor | config | keys | budgets | version`."""
+"""The command line: `agent-gateway serve | doctor | config | keys | budgets | audit | version`."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 from pydantic_settings import SettingsError
 
+from app.cli.audit import audit
 from app.cli.budgets import budgets
 from app.cli.keys import keys
 from app.settings import PREFIX, Settings, config_path, unknown_variables
@@ -31,6 +32,7 @@ config = typer.Typer(help="See the settings.", no_args_is_help=True)
 cli.add_typer(config, name="config")
 cli.add_typer(keys, name="keys")
 cli.add_typer(budgets, name="budgets")
+cli.add_typer(audit, name="audit")
 
 EXIT_CONFIGURATION = 78
 """sysexits.h EX_CONFIG: the settings are at fault."""

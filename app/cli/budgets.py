@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from app.bootstrap.budgets import OperatorsBudgets
     from app.domain.budgets import Budget, BudgetLimits
-    from app.policy.budgets import Budgets
 
 budgets = typer.Typer(help="See and set what tenants may use in a day (UTC).", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def show(
 ) -> None:
     """Print the limits in force, what is used, and what is reserved for what runs."""
 
-    async def read(found: "Budgets") -> "Budget":
+    async def read(found: "OperatorsBudgets") -> "Budget":
         from app.domain.identity import TenantId
 
         return await found.state(TenantId(tenant))
@@ -49,7 +49,7 @@ def set_(
     if not given.limited:
         raise typer.BadParameter("name at least one of --tokens, --micro-usd, --steps")
 
-    async def store(found: "Budgets") -> "Budget":
+    async def store(found: "OperatorsBudgets") -> "Budget":
         from app.domain.identity import TenantId
 
         await found.override(TenantId(tenant), given)
@@ -62,7 +62,7 @@ def set_(
 def clear(tenant: Tenant = "default") -> None:
     """Forget stored limits: those of the settings hold again."""
 
-    async def forget(found: "Budgets") -> "Budget":
+    async def forget(found: "OperatorsBudgets") -> "Budget":
         from app.domain.identity import TenantId
 
         await found.clear_override(TenantId(tenant))
@@ -71,7 +71,7 @@ def clear(tenant: Tenant = "default") -> None:
     _print(_with_budgets(forget))
 
 
-def _with_budgets(use: "Callable[[Budgets], Coroutine[Any, Any, Budget]]") -> "Budget":
+def _with_budgets(use: "Callable[[OperatorsBudgets], Coroutine[Any, Any, Budget]]") -> "Budget":
     from app import process
     from app.bootstrap.budgets import operators_budgets
     from app.cli import EXIT_UNAVAILABLE, fail, load_settings

@@ -1,12 +1,22 @@
 """One call into the gateway, on any protocol, after admission."""
 
-from dataclasses import dataclass
+import typing
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from app.domain.identity import Principal, TenantId
 
 Protocol = Literal["grpc", "rest", "internal"]
+
+
+class CallPeer(typing.Protocol):
+    """The other end of the call's connection; asked while the call is open, when needed."""
+
+    @property
+    def address(self) -> str:
+        """Its IP address without the port, or empty (a Unix socket)."""
+        ...
 
 
 @dataclass(slots=True)
@@ -26,7 +36,8 @@ class CallContext:
     """What every use case is told about its caller.
 
     `deadline` is on the event loop's monotonic clock (seconds), None for none: it ends the call,
-    never the task. `traceparent` is the W3C header value of the call's server span.
+    never the task. `traceparent` is the W3C header value of the call's server span. `use_case` is the name
+    of what was called (`TaskService/GetTask`), the same on both protocols; empty for what nobody called.
     """
 
     principal: Principal
@@ -35,6 +46,8 @@ class CallContext:
     deadline: float | None = None
     traceparent: str | None = None
     idempotency: Idempotency | None = None
+    use_case: str = ""
+    peer: CallPeer | None = field(default=None, repr=False, compare=False)
 
     @property
     def tenant(self) -> TenantId:

@@ -13,7 +13,13 @@ from itertools import count
 from typing import Final, Literal, Protocol
 
 from app.domain.call import CallContext, Idempotency
-from app.domain.errors import CallDeadlineError, InvalidRequestError, PermissionDeniedError
+from app.domain.errors import (
+    CallDeadlineError,
+    DomainError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 from app.domain.identity import Principal
 from app.domain.quotas import Quota
 from app.policy.idempotency_keys import idempotency_key_of
@@ -134,6 +140,14 @@ class Limiter(Protocol):
         ...
 
 
+class RefusalLog(Protocol):
+    """Keeps who was turned away; never blocks and never raises."""
+
+    def turned_away(self, head: CallHead, principal: Principal | None, error: DomainError) -> None:
+        """A call was refused; `principal` is None when it is not known whose."""
+        ...
+
+
 class Unlimited:
     """No limits at all."""
 
@@ -158,8 +172,15 @@ class Admitted:
 class Admission:
     """The one road in, for both protocols and all dialects."""
 
-    def __init__(self, authenticator: Authenticator, limiter: Limiter | None = None) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        limiter: Limiter | None = None,
+        *,
+        refusals: RefusalLog | None = None,
+    ) -> None:
         self._authenticator = authenticator
+        self._refusals = refusals
         self._limiter = limiter or Unlimited()
 
     async def admit(self, head: CallHead) -> Admitted:
@@ -169,8 +190,14 @@ class Admission:
         key that is none), CallDeadlineError, RateLimitedError.
         """
         came = asyncio.get_running_loop().time()
-        principal = await self._authenticator.authenticate(head)
-        use_case = authorised(principal, head.method)
+        principal: Principal | None = None
+        try:
+            principal = await self._authenticator.authenticate(head)
+            use_case = authorised(principal, head.method)
+        except (UnauthenticatedError, PermissionDeniedError) as error:
+            if self._refusals is not None:
+                self._refusals.turned_away(head, principal, error)
+            raise
         deadline = _deadline(came, head.timeout_s)
         key = idempotency_key_of(head.metadata)
         taken = await self._limiter.take(principal, use_case, head)
@@ -181,6 +208,8 @@ class Admission:
             deadline=deadline,
             traceparent=head.traceparent,
             idempotency=None if key is None else Idempotency(key),
+            use_case=head.method,
+            peer=head.peer,
         )
         return Admitted(call, taken)
 

@@ -67,6 +67,7 @@ USE_CASES: Final[dict[str, UseCase]] = {
     "KeyService/ListKeys": UseCase("keys:read", "read"),
     "KeyService/RotateKey": UseCase("keys:write", "write", takes_key=True),
     "KeyService/RevokeKey": UseCase("keys:write", "write"),
+    "AuditService/ListAuditEntries": UseCase("audit:read", "read"),
     "BudgetService/GetBudget": UseCase("budgets:read", "read"),
     "ModelService/ListModels": UseCase("models:read", "read"),
     "ServerService/GetServerInfo": UseCase("server:read", "read"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from app.service.access import AccessUseCases
 from app.service.agents import AgentUseCases
 from app.service.artifacts import ArtifactUseCases
+from app.service.audit import AuditUseCases
 from app.service.budgets import BudgetUseCases
 from app.service.configuration import ConfigurationUseCases
 from app.service.keys import KeyUseCases
@@ -31,5 +32,6 @@ class AgentService:
     configuration: ConfigurationUseCases
     keys: KeyUseCases
     budgets: BudgetUseCases
+    audit: AuditUseCases
     server: ServerUseCases
     access: AccessUseCases

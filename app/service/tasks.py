@@ -109,7 +109,7 @@ class TaskUseCases:
         """
         if wait is not None and not timedelta(0) <= wait <= MAX_WAIT:
             raise InvalidRequestError.of("wait", f"must be from 0 to {MAX_WAIT.seconds} s", "OUT_OF_RANGE")
-        submission = await self._accept(call, new)
+        submission = await self.accept(call, new)
         task = submission.task
         if not wait or task.state.terminal:
             return submission
@@ -126,13 +126,60 @@ class TaskUseCases:
         Leaving the stream before its terminal event cancels the task if it was submitted with
         `on_disconnect="cancel"`. Raises what `submit` and `StreamUseCases.watch` raise.
         """
-        submission = await self._accept(call, new)
+        submission = await self.accept(call, new)
         watch = await self._streams.watch(call, submission.task.id, after=0)
         if submission.task.spec.on_disconnect == "cancel":
             watch = Watch(
                 _CancelsWhenLeft(watch.items, lambda: self._left(call, submission.task.id, "the stream"))
             )
         return submission, watch
+
+    async def accept(self, call: CallContext, new: NewTask) -> Submission:
+        """Accept a task: what `submit` and `run` begin with, and raise."""
+        self._refuse_when_draining()
+        check_task(new)
+        new = _without_mask(new)
+        idempotency = self._idempotency(call, new)
+        agent = await self._agents.get(call, new.agent_id)
+        if new.sandbox_id is not None:  # a worker frees it when the task ends: it must be the tenant's own
+            await self._sandboxes.get(call.tenant, new.sandbox_id)
+        configuration = await self._configuration.effective(call, agent.configuration, new.configuration)
+        await self._check(configuration)
+        await self._budgets.require_some(call.tenant)
+        key = configuration.model_api_key
+        credentials = sealed(self._sealer, key) if key else None
+        now = self._now()
+        task = Task(
+            id=TaskId(self._mint("task")),
+            tenant=call.tenant,
+            subject=call.principal.subject,
+            spec=TaskSpec(
+                instruction=new.instruction,
+                agent=replace(agent, configuration=replace(agent.configuration, model_api_key=None)),
+                session_id=new.session_id,
+                sandbox_id=new.sandbox_id,
+                configuration=replace(configuration, model_api_key=None),
+                metadata=dict(new.metadata),
+                on_disconnect=new.on_disconnect,
+                has_credentials=credentials is not None,
+            ),
+            state=TaskState.SUBMITTED,
+            created_at=now,
+            updated_at=now,
+            expires_at=now + self._rules.queue_ttl,
+            sandbox_id=new.sandbox_id,
+            traceparent=call.traceparent,
+        )
+        created = await self._store.create(
+            lifecycle.submitted(task),
+            idempotency=idempotency,
+            sealed_credentials=credentials,
+            max_queued=self._rules.max_queued,
+            max_unfinished=self._rules.max_unfinished_of.get(call.tenant, self._rules.max_unfinished),
+        )
+        if call.idempotency is not None:
+            call.idempotency.replayed = created.replayed
+        return Submission(created.task, created.replayed)
 
     async def get(self, call: CallContext, task_id: TaskId) -> Task:
         """The task as it stands. Raises NotFoundError."""
@@ -201,52 +248,6 @@ class TaskUseCases:
     async def delete(self, call: CallContext, task_id: TaskId) -> None:
         """Forget an ended task with its events. Raises NotFoundError, IllegalTransitionError."""
         await self._store.delete(call.tenant, task_id)
-
-    async def _accept(self, call: CallContext, new: NewTask) -> Submission:
-        self._refuse_when_draining()
-        check_task(new)
-        new = _without_mask(new)
-        idempotency = self._idempotency(call, new)
-        agent = await self._agents.get(call, new.agent_id)
-        if new.sandbox_id is not None:  # a worker frees it when the task ends: it must be the tenant's own
-            await self._sandboxes.get(call.tenant, new.sandbox_id)
-        configuration = await self._configuration.effective(call, agent.configuration, new.configuration)
-        await self._check(configuration)
-        await self._budgets.require_some(call.tenant)
-        key = configuration.model_api_key
-        credentials = sealed(self._sealer, key) if key else None
-        now = self._now()
-        task = Task(
-            id=TaskId(self._mint("task")),
-            tenant=call.tenant,
-            subject=call.principal.subject,
-            spec=TaskSpec(
-                instruction=new.instruction,
-                agent=replace(agent, configuration=replace(agent.configuration, model_api_key=None)),
-                session_id=new.session_id,
-                sandbox_id=new.sandbox_id,
-                configuration=replace(configuration, model_api_key=None),
-                metadata=dict(new.metadata),
-                on_disconnect=new.on_disconnect,
-                has_credentials=credentials is not None,
-            ),
-            state=TaskState.SUBMITTED,
-            created_at=now,
-            updated_at=now,
-            expires_at=now + self._rules.queue_ttl,
-            sandbox_id=new.sandbox_id,
-            traceparent=call.traceparent,
-        )
-        created = await self._store.create(
-            lifecycle.submitted(task),
-            idempotency=idempotency,
-            sealed_credentials=credentials,
-            max_queued=self._rules.max_queued,
-            max_unfinished=self._rules.max_unfinished_of.get(call.tenant, self._rules.max_unfinished),
-        )
-        if call.idempotency is not None:
-            call.idempotency.replayed = created.replayed
-        return Submission(created.task, created.replayed)
 
     async def _left(self, call: CallContext, task_id: TaskId, what: str) -> None:
         """The client of an `on_disconnect="cancel"` task is gone."""

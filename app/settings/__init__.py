@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from app.domain.loopback import is_loopback
 from app.settings.access import AuthSettings
+from app.settings.audit import AuditSettings
 from app.settings.breakers import BreakerSettings
 from app.settings.budgets import BudgetSettings
 from app.settings.health import HealthSettings
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     tools: ToolSettings = ToolSettings()
     auth: AuthSettings = AuthSettings()
+    audit: AuditSettings = AuditSettings()
     secrets: SecretsSettings = SecretsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     health: HealthSettings = HealthSettings()

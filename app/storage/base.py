@@ -22,6 +22,7 @@ from app.domain.sandboxes import Sandbox, SandboxState
 from app.domain.sessions import Session
 from app.domain.tasks import Task, TaskState
 from app.storage.base_access import BrowserSessionStore, StreamTicketStore
+from app.storage.base_audit import AuditStore
 from app.storage.base_budgets import BudgetStore
 from app.storage.base_credentials import CredentialStore
 from app.storage.base_idempotency import IdempotencyStore
@@ -325,4 +326,5 @@ class Stores:
     """Calls with an idempotency key (`KeyedCall`) that submit no task."""
     retention: Retention
     budgets: BudgetStore
+    audit: AuditStore
     backend: str

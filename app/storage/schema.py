@@ -255,6 +255,30 @@ budget_days = sa.Table(
     comment="Days since 1970 (UTC) of tenants that have a budget",
 )
 
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("tenant", Id, nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("resource", sa.String(32), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("resource_id", sa.LargeBinary, nullable=False),
+    sa.Column("subject", sa.LargeBinary, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index(None, "tenant", "at", "id"),
+    comment="Who did what; triggers refuse to change a row, and to delete one that is not old",
+)
+
+audit_horizon = sa.Table(
+    "audit_horizon",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    comment="One row: entries of the audit log from before that time may be deleted",
+)
+
 budgets = sa.Table(
     "budgets",
     metadata,

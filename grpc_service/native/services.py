@@ -7,6 +7,7 @@ from grpc_service.gen.agentgateway.v1 import (
     access_service_pb2,
     agent_pb2,
     artifact_pb2,
+    audit_service_pb2,
     budget_service_pb2,
     configuration_pb2,
     key_service_pb2,
@@ -20,6 +21,7 @@ from grpc_service.methods import Handlers, handlers_of
 from grpc_service.native.access import AccessServicer
 from grpc_service.native.agents import AgentDefinitionServicer
 from grpc_service.native.artifacts import ArtifactServicer
+from grpc_service.native.audit import AuditServicer
 from grpc_service.native.budgets import BudgetServicer
 from grpc_service.native.configuration import ConfigurationServicer
 from grpc_service.native.keys import KeyServicer
@@ -41,6 +43,7 @@ _SERVICES: Final = {
     configuration_pb2.DESCRIPTOR.services_by_name["ConfigurationService"]: ConfigurationServicer,
     budget_service_pb2.DESCRIPTOR.services_by_name["BudgetService"]: BudgetServicer,
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]: AccessServicer,
+    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]: AuditServicer,
     key_service_pb2.DESCRIPTOR.services_by_name["KeyService"]: KeyServicer,
 }
 NATIVE_SERVICES: Final = tuple(sorted(service.full_name for service in _SERVICES))

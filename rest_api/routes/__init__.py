@@ -6,6 +6,7 @@ from rest_api.routes import (
     access,
     agents,
     artifacts,
+    audit,
     budgets,
     configuration,
     health,
@@ -31,6 +32,7 @@ _MODULES = (
     budgets,
     access,
     keys,
+    audit,
     health,
 )
 

@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import cli
-from tests.e2e.test_cli import run
 from tests.parity.drivers import Driver, GrpcDriver, RefusedError, RestDriver
 from tests.processes import GatewayProcess, gateway_process
 
@@ -74,11 +73,11 @@ async def refused_soon(gateway: GatewayProcess, key: str) -> None:
 
 async def test_a_key_from_the_command_line_is_good_on_both_protocols_until_it_ends(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    first = await asyncio.to_thread(run, tmp_path, "keys", "create", "--scope", "*", "--name", "first")
-    assert first.returncode == 0, first.stderr
+    operator = Operator(GATEWAY_STORAGE__DATA_DIR=str(data))
+    first = await asyncio.to_thread(operator.types, "create", "--scope", "*", "--name", "first")
+    assert first.exit_code == 0, first.output
     admin = first.stdout.strip()  # nothing else is there: KEY=$(agent-gateway keys create ...)
     assert admin not in first.stderr
-    operator = Operator(GATEWAY_STORAGE__DATA_DIR=str(data))
 
     async with gateway_process(data, GATEWAY_AUTH__MODE="required", GATEWAY_AUTH__KEY_CACHE="0.2") as gateway:
         assert await outcomes(gateway, admin, "KeyService/ListKeys") == ["OK", "OK"]
@@ -99,8 +98,20 @@ async def test_a_key_from_the_command_line_is_good_on_both_protocols_until_it_en
         await refused_soon(gateway, last["secret"])
         await refused_soon(gateway, ending["secret"])
 
+        log = await asyncio.to_thread(
+            CliRunner().invoke,
+            cli,
+            ["audit", "export", "--since", "2026-01-01T00:00:00Z"],
+            env=operator.settings,
+        )
+        acts = [json.loads(line) for line in log.stdout.splitlines()]
+        assert {act["subject"] for act in acts if act["outcome"] == "ok"} == {"operator"}
+        assert [
+            act["action"].partition("/")[2] for act in acts if act.get("resource_id") == reader["key"]["id"]
+        ] == [*("CreateKey", "RotateKey", "RotateKey", "RevokeKey")]
+
         secrets = [admin, *(one["secret"] for one in (reader, renewed, last, ending))]
-        assert not [line for line in gateway.log if any(secret in line for secret in secrets)]
+        assert not [line for line in [*gateway.log, log.stdout] if any(one in line for one in secrets)]
         assert gateway.complaints() == []
     stored = b"".join(path.read_bytes() for path in data.glob("gateway.db*"))
     assert not [secret for secret in secrets if secret.encode() in stored]

@@ -31,6 +31,7 @@ FILES = (
     "access_service",
     "agent",
     "artifact",
+    "audit_service",
     "budget_service",
     "configuration",
     "key_service",

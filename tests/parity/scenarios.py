@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from tests.parity import scenarios_of_access as access
+from tests.parity import scenarios_of_audit as audit
 from tests.parity import scenarios_of_budgets as budgets
 from tests.parity import scenarios_of_keys as keys
 from tests.parity import scenarios_of_tasks as tasks
@@ -31,5 +32,7 @@ SCENARIOS: dict[str, Callable[[Recorder], Awaitable[None]]] = {
         keys.keys,
         keys.keys_that_are_wrong,
         budgets.budget,
+        audit.acts_and_refusals,
+        audit.pages_of_entries,
     )
 }

@@ -169,6 +169,7 @@ def requests_for(what: Belongings) -> dict[str, Plain | None]:
         "ConfigurationService/GetConfiguration": None,
         "ConfigurationService/UpdateConfiguration": None,
         "BudgetService/GetBudget": None,
+        "AuditService/ListAuditEntries": None,
         "KeyService/CreateKey": None,
         "KeyService/GetKey": key,
         "KeyService/ListKeys": None,

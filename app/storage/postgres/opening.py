@@ -12,6 +12,7 @@ from app.storage.postgres.transaction import Enqueue, Notify, PostgresTransactio
 from app.storage.sql.access import SqlBrowserSessionStore, SqlStreamTicketStore
 from app.storage.sql.agents import SqlAgentStore
 from app.storage.sql.artifacts import SqlArtifactStore
+from app.storage.sql.audit import SqlAuditStore
 from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
@@ -68,6 +69,7 @@ async def open_postgres(
                     keyed_calls=SqlIdempotencyStore(database),
                     retention=SqlRetention(database, blobs, None),
                     budgets=SqlBudgetStore(database),
+                    audit=SqlAuditStore(database),
                     backend="postgres",
                 )
         finally:

@@ -9,6 +9,7 @@ from app.storage.codec import warm_up
 from app.storage.sql.access import SqlBrowserSessionStore, SqlStreamTicketStore
 from app.storage.sql.agents import SqlAgentStore
 from app.storage.sql.artifacts import SqlArtifactStore
+from app.storage.sql.audit import SqlAuditStore
 from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
@@ -61,5 +62,6 @@ async def open_sqlite(
                 keyed_calls=SqlIdempotencyStore(database),
                 retention=SqlRetention(database, blobs, database.cache),
                 budgets=SqlBudgetStore(database),
+                audit=SqlAuditStore(database),
                 backend="sqlite",
             )

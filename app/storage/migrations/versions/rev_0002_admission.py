@@ -6,6 +6,7 @@ Revision ID: 0002
 import sqlalchemy as sa
 from alembic import op
 
+from app.storage.migrations.append_only import POSTGRES_TRIGGERS, SQLITE_TRIGGERS
 from app.storage.migrations.take_rates import TAKE_RATES
 
 revision = "0002"
@@ -35,6 +36,30 @@ def upgrade() -> None:
     )
     op.create_index("ix_api_keys_prefix", "api_keys", ["prefix"], unique=True)
     op.create_index(op.f("ix_api_keys_tenant_created_at_id"), "api_keys", ["tenant", "created_at", "id"])
+    op.create_table(
+        "audit_horizon",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_horizon")),
+        comment="One row: entries of the audit log from before that time may be deleted",
+    )
+    op.create_table(
+        "audit_log",
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("tenant", sa.String(length=128), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("resource", sa.String(length=32), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("resource_id", sa.LargeBinary(), nullable=False),
+        sa.Column("subject", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("at", "id", name=op.f("pk_audit_log")),
+        comment="Who did what; triggers refuse to change a row, and to delete one that is not old",
+    )
+    op.create_index(op.f("ix_audit_log_tenant_at_id"), "audit_log", ["tenant", "at", "id"], unique=False)
+    for trigger in POSTGRES_TRIGGERS if op.get_bind().dialect.name == "postgresql" else SQLITE_TRIGGERS:
+        op.execute(trigger)
     op.create_table(
         "browser_sessions",
         sa.Column("digest", sa.String(length=64), nullable=False),
