@@ -17,6 +17,7 @@ from app.bootstrap.parts import NAME, Parts, open_parts
 from app.bootstrap.service import build_service
 from app.bootstrap.storage import Storage
 from app.bootstrap.unix_sockets import claimed
+from app.bootstrap.webhooks import build_dispatcher
 from app.domain.errors import StorageUnavailableError
 from app.engine.engine import Engine, EngineRules
 from app.engine.run import Surroundings
@@ -26,6 +27,7 @@ from app.service.agent_service import AgentService
 from app.service.feeds import Feeds
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from app.webhooks.dispatcher import Dispatcher
 from grpc_service.server import GrpcServer
 from rest_api.uvicorn_server import UvicornServer
 
@@ -46,6 +48,7 @@ class Gateway:
         grpc: GrpcServer | None,
         rest: UvicornServer | None,
         certificates: CertificateWatch | None = None,
+        dispatcher: Dispatcher | None = None,
     ) -> None:
         self.service = service
         self.engine = engine
@@ -56,6 +59,7 @@ class Gateway:
         self._grpc = grpc
         self._rest = rest
         self._certificates = certificates
+        self._dispatcher = dispatcher
 
     @property
     def can_reload(self) -> bool:
@@ -119,6 +123,8 @@ class Gateway:
         self.service.tasks.draining = True
         self.feeds.drain()
         await self.engine.drain(whole * 0.7)
+        if self._dispatcher is not None:
+            await self._dispatcher.drain(whole * 0.1)
         await self.close((whole * 0.2).total_seconds())
 
     async def close(self, grace_s: float) -> None:
@@ -152,6 +158,7 @@ async def open_gateway(
         limiter = await open_limiter(settings, stack, metrics)
         admission = Admission(parts.access.authenticator, limiter)
         watch = None if loaded is None else CertificateWatch(settings.tls, loaded, metrics, now=utc_now)
+        dispatcher = build_dispatcher(parts)
         gateway = Gateway(
             settings,
             service,
@@ -160,7 +167,10 @@ async def open_gateway(
             grpc=grpc_listener(settings, service, admission, tracing, metrics, watch),
             rest=rest_listener(settings, service, admission, tracing, metrics, watch),
             certificates=watch,
+            dispatcher=dispatcher,
         )
+        if dispatcher is not None:
+            await stack.enter_async_context(dispatcher.running())
         await stack.enter_async_context(engine.started())
         await stack.enter_async_context(
             running_access(parts.access, parts.storage.stores.credentials, settings, now=parts.now)

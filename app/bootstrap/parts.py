@@ -16,6 +16,7 @@ from app.bootstrap.agents import build_models, build_providers, build_tools, run
 from app.bootstrap.breakers import build_board
 from app.bootstrap.budgets import open_budgets
 from app.bootstrap.storage import Storage, open_storage
+from app.breakers.board import CircuitBoard
 from app.domain.ids import ENTROPY_BYTES, make_id
 from app.engine.fleet import Fleet
 from app.models.base import ModelSource
@@ -27,6 +28,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing, open_tracing
 from app.tools.egress import Egress
 from app.tools.registry import ToolRegistry
+from app.webhooks.targets import Targets
 
 NAME = "agent-gateway"
 
@@ -45,7 +47,9 @@ class Parts:
     models: ModelSource
     tools: ToolRegistry
     fleet: Fleet
+    board: CircuitBoard | None
     budgets: Budgets
+    webhook_targets: Targets
     runtimes: Mapping[str, AgentRuntime]
     now: Callable[[], datetime]
     mint: Callable[[str], str]
@@ -95,7 +99,9 @@ async def open_parts(
         models=models,
         tools=tools,
         fleet=fleet,
+        board=board,
         budgets=await open_budgets(settings, storage.stores.budgets),
+        webhook_targets=Targets(Egress(allowed_hosts=settings.webhooks.allowed_hosts)),
         runtimes={**runtimes_of(models, tools, tracing), **(runtimes or {})},
         now=_now,
         mint=mint,

@@ -20,6 +20,7 @@ from app.service.sessions import SessionUseCases
 from app.service.streams import StreamUseCases
 from app.service.tasks import TaskRules, TaskUseCases
 from app.service.tools import ToolUseCases
+from app.service.webhooks import WebhookUseCases
 from app.settings import Settings
 from grpc_service.server import SERVED_SERVICES
 
@@ -69,6 +70,16 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
         models=models,
         configuration=configuration,
         keys=KeyUseCases(stores.credentials, forget=parts.access.verified.forget, now=now, mint=mint),
+        webhooks=WebhookUseCases(
+            stores.webhooks,
+            stores.deliveries,
+            check_url=parts.webhook_targets.check,
+            sealer=parts.storage.sealer,
+            max_webhooks=settings.webhooks.max_per_tenant,
+            wake=parts.storage.deliveries_due.set,
+            now=now,
+            mint=mint,
+        ),
         budgets=BudgetUseCases(parts.budgets),
         server=ServerUseCases(
             _identity(parts), stores.tasks, models, running=running, draining=lambda: tasks.draining

@@ -14,6 +14,7 @@ from app.service.sessions import SessionUseCases
 from app.service.streams import StreamUseCases
 from app.service.tasks import TaskUseCases
 from app.service.tools import ToolUseCases
+from app.service.webhooks import WebhookUseCases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class AgentService:
     models: ModelUseCases
     configuration: ConfigurationUseCases
     keys: KeyUseCases
+    webhooks: WebhookUseCases
     budgets: BudgetUseCases
     server: ServerUseCases
     access: AccessUseCases

@@ -29,6 +29,7 @@ from app.settings.running import EngineSettings, LimitSettings, ModelSettings, S
 from app.settings.sections import Section
 from app.settings.telemetry import TelemetrySettings
 from app.settings.tls import TlsSettings
+from app.settings.webhooks import WebhookSettings
 
 PREFIX = "GATEWAY_"
 CONFIG_VARIABLE = "GATEWAY_CONFIG"
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     breakers: BreakerSettings = BreakerSettings()
     sandbox: SandboxSettings = SandboxSettings()
     tools: ToolSettings = ToolSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     auth: AuthSettings = AuthSettings()
     secrets: SecretsSettings = SecretsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -24,6 +24,7 @@ from app.domain.tasks import Task, TaskState
 from app.storage.base_access import BrowserSessionStore, StreamTicketStore
 from app.storage.base_budgets import BudgetStore
 from app.storage.base_credentials import CredentialStore
+from app.storage.base_webhooks import DeliveryStore, WebhookStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,4 +323,6 @@ class Stores:
     stream_tickets: StreamTicketStore
     retention: Retention
     budgets: BudgetStore
+    webhooks: WebhookStore
+    deliveries: DeliveryStore
     backend: str

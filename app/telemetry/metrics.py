@@ -67,7 +67,24 @@ class Metrics:
             ["protocol"],
             registry=self._registry,
         )
-
+        self.webhook_attempts = Counter(
+            "agentgateway_webhook_attempts",
+            "Attempts to deliver a webhook: succeeded, failed, gone (410), postponed by the circuit.",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self.webhook_deliveries = Counter(
+            "agentgateway_webhook_deliveries",
+            "Deliveries of webhooks that ended: succeeded or dead.",
+            ["state"],
+            registry=self._registry,
+        )
+        self.webhook_seconds = Histogram(
+            "agentgateway_webhook_attempt_duration_seconds",
+            "Time of one attempt to deliver a webhook.",
+            buckets=_REQUEST_BUCKETS,
+            registry=self._registry,
+        )
         self.connections_refused = Counter(
             "agentgateway_connections_refused",
             "HTTP connections ended early: no room, a failed handshake, no HTTP, too slow.",
@@ -85,6 +102,15 @@ class Metrics:
             ["outcome"],
             registry=self._registry,
         )
+
+    def webhook_attempted(self, outcome: str, duration_s: float) -> None:
+        """One attempt to deliver ended."""
+        self.webhook_attempts.labels(outcome).inc()
+        self.webhook_seconds.observe(duration_s)
+
+    def webhook_ended(self, state: str) -> None:
+        """One delivery was made, or given up."""
+        self.webhook_deliveries.labels(state).inc()
 
     def answered(self, protocol: str, method: str, outcome: str, duration_s: float) -> None:
         """One call is over, streams at their last byte."""

@@ -16,6 +16,7 @@ from rest_api.routes import (
     task_events,
     tasks,
     tools,
+    webhooks,
 )
 
 _MODULES = (
@@ -31,6 +32,7 @@ _MODULES = (
     budgets,
     access,
     keys,
+    webhooks,
     health,
 )
 

@@ -39,6 +39,7 @@ FILES = (
     "session_service",
     "task_service",
     "tool_service",
+    "webhook_service",
 )
 TIMEOUT_S = 30.0
 

@@ -67,6 +67,7 @@ async def callers(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Ca
         grpc={"port": 0},  # pyright: ignore[reportArgumentType]
         storage={"data_dir": data},  # pyright: ignore[reportArgumentType]
         auth={"keys": keys},  # pyright: ignore[reportArgumentType]
+        webhooks={"deliver": False},  # pyright: ignore[reportArgumentType]
     )
     async with open_gateway(settings) as gateway, AsyncExitStack() as stack:
         a = await _drivers(stack, gateway, KEYS["a"])
@@ -85,6 +86,8 @@ class Belongings:
     agent: str
     digest: str
     key: str
+    webhook: str
+    delivery: str
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,10 @@ async def mine(callers: Callers) -> Belongings:
     )
     waiting = await api.call("TaskService/SubmitTask", task={"instruction": "Ask me for my name"}, wait="1s")
     key = await api.call("KeyService/CreateKey", scopes=["tasks:read"])
+    webhook = await api.call(
+        "WebhookService/CreateWebhook", url="https://93.184.216.34/hook", events=["task.expired"]
+    )
+    ping = await api.call("WebhookService/TestWebhook", webhook_id=webhook["webhook"]["id"])
     return Belongings(
         task["id"],
         waiting["id"],
@@ -114,17 +121,20 @@ async def mine(callers: Callers) -> Belongings:
         agent["id"],
         written["artifacts"][0]["digest"],
         key["key"]["id"],
+        webhook["webhook"]["id"],
+        ping["id"],
     )
 
 
 def requests_for(what: Belongings) -> dict[str, Plain | None]:
     """A request for each RPC that names what is another's; None where an RPC names nothing."""
-    task, sandbox, session, agent, key = (
+    task, sandbox, session, agent, key, webhook = (
         {"task_id": what.task},
         {"sandbox_id": what.sandbox},
         {"session_id": what.session},
         {"agent_id": what.agent},
         {"key_id": what.key},
+        {"webhook_id": what.webhook},
     )
     return {
         "TaskService/SubmitTask": {"task": {"instruction": "x", **agent}},
@@ -174,6 +184,15 @@ def requests_for(what: Belongings) -> dict[str, Plain | None]:
         "KeyService/ListKeys": None,
         "KeyService/RotateKey": key,
         "KeyService/RevokeKey": key,
+        "WebhookService/CreateWebhook": None,
+        "WebhookService/GetWebhook": webhook,
+        "WebhookService/ListWebhooks": None,
+        "WebhookService/UpdateWebhook": {**webhook, "url": "https://93.184.216.34/other"},
+        "WebhookService/DeleteWebhook": webhook,
+        "WebhookService/RotateWebhookSecret": webhook,
+        "WebhookService/ListWebhookDeliveries": webhook,
+        "WebhookService/RedeliverWebhook": {**webhook, "delivery_id": what.delivery},
+        "WebhookService/TestWebhook": webhook,
         "ModelService/ListModels": None,
         "ServerService/GetServerInfo": None,
         "AccessService/GetCaller": None,
@@ -184,13 +203,24 @@ def requests_for(what: Belongings) -> dict[str, Plain | None]:
 NAMELESS: dict[str, Plain] = {
     "KeyService/CreateKey": {"scopes": ["keys:write"]},
     "ToolService/GetTool": {"name": "calculator"},
+    "WebhookService/CreateWebhook": {"url": "https://93.184.216.34/hook", "events": ["task.expired"]},
     "AgentDefinitionService/CreateAgent": {"id": "x", "agent": {}},
     "ConfigurationService/UpdateConfiguration": {"values": {}},
     "AccessService/CreateStreamTicket": {"path": "/v1/events"},
 }
 """Valid requests of RPCs that name nothing of a tenant's, where an empty one is not valid."""
 
-NOWHERE = Belongings("task_none", "task_none", "session_none", "sandbox_none", "nobody", NOBODYS, "key_none")
+NOWHERE = Belongings(
+    "task_none",
+    "task_none",
+    "session_none",
+    "sandbox_none",
+    "nobody",
+    NOBODYS,
+    "key_none",
+    "webhook_none",
+    "delivery_none",
+)
 
 
 async def _outcome(driver: Driver, rpc: str, request: Plain) -> str:
@@ -247,8 +277,9 @@ async def test_listings_have_nothing_of_another_tenant(callers: Callers, mine: B
         sandboxes = (await driver.call("SandboxService/ListSandboxes"))["sandboxes"]
         agents = (await driver.call("AgentDefinitionService/ListAgents"))["agents"]
         keys = (await driver.call("KeyService/ListKeys"))["keys"]
-        seen = {one["id"] for one in [*sessions, *sandboxes, *agents, *keys]}
-        assert seen & {mine.session, mine.sandbox, mine.agent, mine.key} == set()
+        hooks = (await driver.call("WebhookService/ListWebhooks"))["webhooks"]
+        seen = {one["id"] for one in [*sessions, *sandboxes, *agents, *keys, *hooks]}
+        assert seen & {mine.session, mine.sandbox, mine.agent, mine.key, mine.webhook} == set()
 
 
 async def test_a_cursor_of_another_tenant_leads_into_one_s_own_listing(

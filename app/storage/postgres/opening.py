@@ -1,7 +1,7 @@
 """Opens the PostgreSQL make: every port of `Stores` over one schema that replicas share."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from app.domain.secrets import Secret
 from app.storage.base import OnCommit, Stores
@@ -15,12 +15,14 @@ from app.storage.sql.artifacts import SqlArtifactStore
 from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
+from app.storage.sql.deliveries import SqlDeliveryStore
 from app.storage.sql.group_commit import GroupCommit
 from app.storage.sql.journal import SqlJournal
 from app.storage.sql.retention import SqlRetention
 from app.storage.sql.sandboxes import SqlSandboxStore
 from app.storage.sql.sessions import SqlSessionStore
 from app.storage.sql.tasks import SqlTaskStore
+from app.storage.sql.webhooks import SqlWebhookStore
 
 
 @contextlib.asynccontextmanager
@@ -34,6 +36,7 @@ async def open_postgres(
     max_artifact_bytes: int = 64 * 1024 * 1024,
     linger_s: float = 0.0,
     pool_size: int = POOL_SIZE,
+    on_deliveries: Callable[[], None] | None = None,
 ) -> AsyncGenerator[Stores]:
     """All stores in `schema` (made and migrated when needed) of the database at `dsn`.
 
@@ -48,7 +51,7 @@ async def open_postgres(
     warm_up()
     async with open_database(address, pool_size=pool_size) as database:
         transaction = PostgresTransaction(address, enqueue=enqueue, notify=notify)
-        writer = GroupCommit(transaction, on_commit, linger_s=linger_s)
+        writer = GroupCommit(transaction, on_commit, linger_s=linger_s, on_deliveries=on_deliveries)
         blobs = TableBlobs(database)
         try:
             async with writer.running():
@@ -65,6 +68,8 @@ async def open_postgres(
                     stream_tickets=SqlStreamTicketStore(database),
                     retention=SqlRetention(database, blobs, None),
                     budgets=SqlBudgetStore(database),
+                    webhooks=SqlWebhookStore(database),
+                    deliveries=SqlDeliveryStore(database),
                     backend="postgres",
                 )
         finally:

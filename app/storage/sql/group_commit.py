@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Protocol
 
 from app.domain.errors import DomainError, StorageUnavailableError
@@ -46,10 +46,19 @@ class Transaction(Protocol):
 class GroupCommit:
     """The single writer of a store. Use `running` around it."""
 
-    def __init__(self, transaction: Transaction, on_commit: OnCommit, *, linger_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        on_commit: OnCommit,
+        *,
+        linger_s: float = 0.0,
+        on_deliveries: Callable[[], None] | None = None,
+    ) -> None:
+        """`on_deliveries` is told after a commit that wrote deliveries of webhooks."""
         self._transaction = transaction
         self._on_commit = on_commit
         self._linger_s = linger_s
+        self._on_deliveries = on_deliveries
         self._pending: deque[Command] = deque()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
@@ -150,6 +159,8 @@ class GroupCommit:
             self._on_commit(written.events, written.queue)
         except Exception:
             log.exception("a listener of commits raised")
+        if written.deliveries and self._on_deliveries is not None:
+            self._on_deliveries()
 
 
 def _tell(batch: list[Command], outcomes: Iterable[Outcome]) -> None:
