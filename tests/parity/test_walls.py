@@ -16,6 +16,7 @@ from app.settings import Settings
 from grpc_service.interceptors.gate import PUBLIC_METHODS
 from rest_api.operations import OPERATIONS
 from tests.parity.drivers import SERVICES, Driver, GrpcDriver, Plain, RefusedError, RestDriver
+from tests.parity.webhooks_made import A_WEBHOOK, a_webhook, webhook_requests
 
 KEYS = {"a": "key-of-tenant-a-0001", "b": "key-of-tenant-b-0001"}
 STREAMS = {
@@ -109,10 +110,6 @@ async def mine(callers: Callers) -> Belongings:
     )
     waiting = await api.call("TaskService/SubmitTask", task={"instruction": "Ask me for my name"}, wait="1s")
     key = await api.call("KeyService/CreateKey", scopes=["tasks:read"])
-    webhook = await api.call(
-        "WebhookService/CreateWebhook", url="https://93.184.216.34/hook", events=["task.expired"]
-    )
-    ping = await api.call("WebhookService/TestWebhook", webhook_id=webhook["webhook"]["id"])
     return Belongings(
         task["id"],
         waiting["id"],
@@ -121,20 +118,18 @@ async def mine(callers: Callers) -> Belongings:
         agent["id"],
         written["artifacts"][0]["digest"],
         key["key"]["id"],
-        webhook["webhook"]["id"],
-        ping["id"],
+        *(await a_webhook(api)),
     )
 
 
 def requests_for(what: Belongings) -> dict[str, Plain | None]:
     """A request for each RPC that names what is another's; None where an RPC names nothing."""
-    task, sandbox, session, agent, key, webhook = (
+    task, sandbox, session, agent, key = (
         {"task_id": what.task},
         {"sandbox_id": what.sandbox},
         {"session_id": what.session},
         {"agent_id": what.agent},
         {"key_id": what.key},
-        {"webhook_id": what.webhook},
     )
     return {
         "TaskService/SubmitTask": {"task": {"instruction": "x", **agent}},
@@ -184,15 +179,7 @@ def requests_for(what: Belongings) -> dict[str, Plain | None]:
         "KeyService/ListKeys": None,
         "KeyService/RotateKey": key,
         "KeyService/RevokeKey": key,
-        "WebhookService/CreateWebhook": None,
-        "WebhookService/GetWebhook": webhook,
-        "WebhookService/ListWebhooks": None,
-        "WebhookService/UpdateWebhook": {**webhook, "url": "https://93.184.216.34/other"},
-        "WebhookService/DeleteWebhook": webhook,
-        "WebhookService/RotateWebhookSecret": webhook,
-        "WebhookService/ListWebhookDeliveries": webhook,
-        "WebhookService/RedeliverWebhook": {**webhook, "delivery_id": what.delivery},
-        "WebhookService/TestWebhook": webhook,
+        **webhook_requests(what.webhook, what.delivery),
         "ModelService/ListModels": None,
         "ServerService/GetServerInfo": None,
         "AccessService/GetCaller": None,
@@ -203,7 +190,7 @@ def requests_for(what: Belongings) -> dict[str, Plain | None]:
 NAMELESS: dict[str, Plain] = {
     "KeyService/CreateKey": {"scopes": ["keys:write"]},
     "ToolService/GetTool": {"name": "calculator"},
-    "WebhookService/CreateWebhook": {"url": "https://93.184.216.34/hook", "events": ["task.expired"]},
+    "WebhookService/CreateWebhook": A_WEBHOOK,
     "AgentDefinitionService/CreateAgent": {"id": "x", "agent": {}},
     "ConfigurationService/UpdateConfiguration": {"values": {}},
     "AccessService/CreateStreamTicket": {"path": "/v1/events"},

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from pydantic_core import from_json
@@ -46,7 +47,7 @@ def a_webhook(tenant: TenantId = ACME, *, at_s: float = 0, **fields: object) -> 
     return WebhookRecord(webhook=replace(webhook, **fields), sealed=b"\x00sealed")  # type: ignore[arg-type]
 
 
-async def added(stores: Stores, tenant: TenantId = ACME, **fields: object) -> Webhook:
+async def added(stores: Stores, tenant: TenantId = ACME, **fields: Any) -> Webhook:
     return await stores.webhooks.add(a_webhook(tenant, **fields), max_webhooks=MANY)
 
 
