@@ -42,7 +42,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
         message = json.loads(body)
         task = message["data"].get("task", {})
-        print(message["type"], task.get("id"), message["data"].get("seq"), task.get("state"), flush=True)  # noqa: T201
+        print(message["type"], task.get("id"), message["data"].get("seq"), task.get("state"), flush=True)
 
 
 if __name__ == "__main__":

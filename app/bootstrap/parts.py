@@ -16,15 +16,18 @@ from app.bootstrap.agents import build_models, build_providers, build_tools, run
 from app.bootstrap.breakers import build_board
 from app.bootstrap.budgets import open_budgets
 from app.bootstrap.storage import Storage, open_storage
+from app.bootstrap.traces import span_export
 from app.breakers.board import CircuitBoard
 from app.domain.ids import ENTROPY_BYTES, make_id
 from app.engine.fleet import Fleet
 from app.models.base import ModelSource
 from app.policy.budgets import Budgets
 from app.service.feeds import Feeds
+from app.service.idempotency import KeyedCalls
 from app.settings import Settings
 from app.telemetry.log_spans import LogSpanProcessor
 from app.telemetry.metrics import Metrics
+from app.telemetry.recording import Sampling
 from app.telemetry.tracing import Tracing, open_tracing
 from app.tools.egress import Egress
 from app.tools.registry import ToolRegistry
@@ -50,6 +53,7 @@ class Parts:
     board: CircuitBoard | None
     budgets: Budgets
     webhook_targets: Targets
+    keyed: KeyedCalls
     runtimes: Mapping[str, AgentRuntime]
     now: Callable[[], datetime]
     mint: Callable[[str], str]
@@ -65,11 +69,17 @@ async def open_parts(
     """Open the parts; `stack` closes them. For the parameters and errors see `open_gateway`."""
     metrics, feeds, mint = Metrics(), Feeds(), _minter(_now)
     instance_id = secrets.token_hex(8)
+    export = span_export(settings.traces, metrics)
     tracing = open_tracing(
-        [*span_processors, *([LogSpanProcessor()] if settings.telemetry.spans_to_log else [])],
-        service_name=NAME,
+        [
+            *span_processors,
+            *([LogSpanProcessor()] if settings.telemetry.spans_to_log else []),
+            *([export] if export else []),
+        ],
+        service_name=settings.traces.service_name,
         service_version=installed_version(NAME),
         instance_id=instance_id,
+        sampling=Sampling(settings.traces.sampling_ratio, settings.traces.parent_based),
     )
     stack.push_async_callback(tracing.aclose)
     storage = await open_storage(settings, stack, feeds, metrics, replica_id=instance_id)
@@ -88,6 +98,13 @@ async def open_parts(
         mint=mint,
     )
     stack.push_async_callback(fleet.aclose)
+    keyed = KeyedCalls(
+        storage.stores.keyed_calls,
+        sealer=storage.sealer,
+        now=_now,
+        ttl=settings.engine.idempotency_ttl,
+    )
+    stack.push_async_callback(keyed.aclose)
     return Parts(
         settings=settings,
         instance_id=instance_id,
@@ -102,6 +119,7 @@ async def open_parts(
         board=board,
         budgets=await open_budgets(settings, storage.stores.budgets),
         webhook_targets=Targets(Egress(allowed_hosts=settings.webhooks.allowed_hosts)),
+        keyed=keyed,
         runtimes={**runtimes_of(models, tools, tracing), **(runtimes or {})},
         now=_now,
         mint=mint,

@@ -31,7 +31,9 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
     configuration = ConfigurationUseCases(
         stores.configuration, defaults=defaults_of(settings), sealer=parts.storage.sealer, now=now
     )
-    agents = AgentUseCases(stores.agents, built_in=built_in_agents(), runtimes=parts.runtimes, now=now)
+    agents = AgentUseCases(
+        stores.agents, built_in=built_in_agents(), runtimes=parts.runtimes, now=now, keyed=parts.keyed
+    )
     streams = StreamUseCases(stores.tasks, stores.journal, parts.feeds, heartbeat=settings.stream.heartbeat)
     tasks = TaskUseCases(
         stores.tasks,
@@ -51,10 +53,20 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
         tasks=tasks,
         streams=streams,
         sessions=SessionUseCases(
-            stores.sessions, stores.tasks, read_transcript=read_transcript, now=now, mint=mint
+            stores.sessions,
+            stores.tasks,
+            read_transcript=read_transcript,
+            now=now,
+            mint=mint,
+            keyed=parts.keyed,
         ),
         sandboxes=SandboxUseCases(
-            parts.fleet, stores.sandboxes, configuration, tracing=parts.tracing, budgets=parts.budgets
+            parts.fleet,
+            stores.sandboxes,
+            configuration,
+            tracing=parts.tracing,
+            budgets=parts.budgets,
+            keyed=parts.keyed,
         ),
         artifacts=ArtifactUseCases(stores.artifacts, stores.tasks),
         tools=ToolUseCases(
@@ -65,11 +77,11 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
             configuration,
             tracing=parts.tracing,
             budgets=parts.budgets,
+            keyed=parts.keyed,
         ),
         agents=agents,
         models=models,
         configuration=configuration,
-        keys=KeyUseCases(stores.credentials, forget=parts.access.verified.forget, now=now, mint=mint),
         webhooks=WebhookUseCases(
             stores.webhooks,
             stores.deliveries,
@@ -79,6 +91,10 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
             wake=parts.storage.deliveries_due.set,
             now=now,
             mint=mint,
+            keyed=parts.keyed,
+        ),
+        keys=KeyUseCases(
+            stores.credentials, forget=parts.access.verified.forget, now=now, mint=mint, keyed=parts.keyed
         ),
         budgets=BudgetUseCases(parts.budgets),
         server=ServerUseCases(

@@ -204,6 +204,12 @@ class IdempotencyMismatchError(DomainError):
     kind, reason = Kind.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"
 
 
+class IdempotencyInProgressError(DomainError):
+    """The first call with this idempotency key has not ended: come back for its answer."""
+
+    kind, reason = Kind.ABORTED, "IDEMPOTENCY_IN_PROGRESS"
+
+
 class QueueFullError(DomainError):
     """The bounded queue of tasks is full."""
 
@@ -220,19 +226,6 @@ class BudgetExceededError(RateLimitedError):
     """The tenant's budget of the day (UTC) is used up, or too little is left of it."""
 
     reason = "BUDGET_EXCEEDED"
-    quotas: tuple[Quota, ...] = ()
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        quotas: Sequence[Quota] = (),
-        retry_after: timedelta | None = None,
-        **facts: str | int,
-    ) -> None:
-        super().__init__(message, retry_after=retry_after)
-        self.facts = {name: str(value) for name, value in facts.items()}
-        self.quotas = tuple(quotas)
 
 
 class QuotaExceededError(DomainError):

@@ -31,6 +31,7 @@ from app.domain.webhooks import (
     signing_key,
 )
 from app.service.configuration import Sealer, sealed
+from app.service.idempotency import KeyedCalls, PlainAnswers, idempotent
 from app.service.inputs import Checks
 from app.storage.base_webhooks import DeliveryStore, WebhookStore
 
@@ -60,6 +61,33 @@ class WebhookInput:
         return None if given is None or given.reveal() in ("", MASK) else given
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Issued:
+    webhook: Webhook
+    secret: str
+
+
+class IssuedWebhookAnswers:
+    """An endpoint with its secret, for those who ask twice; `secret`, so it is sealed at rest."""
+
+    secret = True
+
+    def __init__(self) -> None:
+        self._plain = PlainAnswers(_Issued)
+
+    def encode(self, answer: IssuedWebhook) -> bytes:
+        """See `Answers`."""
+        return self._plain.encode(_Issued(webhook=answer.webhook, secret=answer.secret.reveal()))
+
+    def decode(self, kept: bytes) -> IssuedWebhook:
+        """See `Answers`."""
+        issued = self._plain.decode(kept)
+        return IssuedWebhook(webhook=issued.webhook, secret=Secret(issued.secret))
+
+
+ISSUED: Final = IssuedWebhookAnswers()
+
+
 class WebhookUseCases:
     """Endpoints, their secrets, and their deliveries."""
 
@@ -74,9 +102,11 @@ class WebhookUseCases:
         wake: Callable[[], None],
         now: Callable[[], datetime],
         mint: Callable[[str], str],
+        keyed: KeyedCalls,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`max_webhooks` of a tenant; `wake` is called when something is to be delivered at once."""
+        self.keyed = keyed
         self._webhooks = webhooks
         self._deliveries = deliveries
         self._check_url = check_url
@@ -87,6 +117,7 @@ class WebhookUseCases:
         self._mint = mint
         self._entropy = entropy
 
+    @idempotent("WebhookService/CreateWebhook", ISSUED)
     async def create(self, call: CallContext, new: WebhookInput) -> IssuedWebhook:
         """A new endpoint and its secret, told this once.
 
@@ -136,6 +167,7 @@ class WebhookUseCases:
         """Forget it and its deliveries. Raises NotFoundError."""
         await self._webhooks.delete(call.tenant, webhook_id)
 
+    @idempotent("WebhookService/RotateWebhookSecret", ISSUED)
     async def rotate_secret(
         self, call: CallContext, webhook_id: WebhookId, *, overlap_s: int | None = None
     ) -> IssuedWebhook:

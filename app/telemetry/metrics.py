@@ -103,6 +103,16 @@ class Metrics:
             registry=self._registry,
         )
 
+        self.spans_exported = Counter(
+            "agentgateway_spans_exported", "Spans that the collector took.", registry=self._registry
+        )
+        self.spans_lost = Counter(
+            "agentgateway_spans_lost",
+            "Spans that no collector got: queue_full, export_failed or shutdown.",
+            ["reason"],
+            registry=self._registry,
+        )
+
     def webhook_attempted(self, outcome: str, duration_s: float) -> None:
         """One attempt to deliver ended."""
         self.webhook_attempts.labels(outcome).inc()
@@ -111,6 +121,14 @@ class Metrics:
     def webhook_ended(self, state: str) -> None:
         """One delivery was made, or given up."""
         self.webhook_deliveries.labels(state).inc()
+
+    def exported(self, spans: int) -> None:
+        """The collector took so many spans."""
+        self.spans_exported.inc(spans)
+
+    def lost(self, spans: int, reason: str) -> None:
+        """So many spans are gone, for the reason."""
+        self.spans_lost.labels(reason).inc(spans)
 
     def answered(self, protocol: str, method: str, outcome: str, duration_s: float) -> None:
         """One call is over, streams at their last byte."""
