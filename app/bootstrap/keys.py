@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.bootstrap.operating import operators_database
@@ -13,10 +13,12 @@ from app.domain.credentials import ApiKey, IssuedKey
 from app.domain.errors import NotFoundError
 from app.domain.identity import Principal, TenantId
 from app.domain.ids import ENTROPY_BYTES, KeyId, make_id
+from app.service.idempotency import KeyedCalls
 from app.service.keys import MAX_KEYS, KeyUseCases, NewKey
 from app.settings import Settings
 from app.storage.base import CredentialStore
 from app.storage.sql.credentials import SqlCredentialStore
+from app.storage.sql.idempotency import SqlIdempotencyStore
 
 OPERATOR: Final = "operator"
 """The subject of whoever types at the command line: who can open the store may do everything."""
@@ -65,7 +67,10 @@ async def operators_keys(settings: Settings) -> AsyncGenerator[OperatorsKeys]:
     """The keys, while a server may be running or not. Raises StorageUnavailableError."""
     async with operators_database(settings) as database:
         store = SqlCredentialStore(database)
-        yield OperatorsKeys(store, KeyUseCases(store, forget=lambda _: None, now=_now, mint=_mint))
+        # The command line sends no idempotency keys, so there is no answer to seal or to keep.
+        keyed = KeyedCalls(SqlIdempotencyStore(database), sealer=None, now=_now, ttl=timedelta(days=1))
+        cases = KeyUseCases(store, forget=lambda _: None, now=_now, mint=_mint, keyed=keyed)
+        yield OperatorsKeys(store, cases)
 
 
 def _call(tenant: TenantId) -> CallContext:
