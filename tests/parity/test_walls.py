@@ -87,8 +87,8 @@ class Belongings:
     agent: str
     digest: str
     key: str
-    webhook: str
-    delivery: str
+    webhook: str = "webhook_none"
+    delivery: str = "delivery_none"
 
 
 @pytest.fixture(scope="module")
@@ -197,17 +197,7 @@ NAMELESS: dict[str, Plain] = {
 }
 """Valid requests of RPCs that name nothing of a tenant's, where an empty one is not valid."""
 
-NOWHERE = Belongings(
-    "task_none",
-    "task_none",
-    "session_none",
-    "sandbox_none",
-    "nobody",
-    NOBODYS,
-    "key_none",
-    "webhook_none",
-    "delivery_none",
-)
+NOWHERE = Belongings("task_none", "task_none", "session_none", "sandbox_none", "nobody", NOBODYS, "key_none")
 
 
 async def _outcome(driver: Driver, rpc: str, request: Plain) -> str:
