@@ -35,7 +35,12 @@ class Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """One message."""
         body = self.rfile.read(min(int(self.headers.get("content-length", 0)), MAX_BODY_BYTES))
-        if not is_genuine(os.environ["WEBHOOK_SECRET"], dict(self.headers.items()), body, time.time()):
+        if not is_genuine(
+            os.environ["WEBHOOK_SECRET"],
+            {name.lower(): value for name, value in self.headers.items()},
+            body,
+            time.time(),
+        ):
             self.send_error(401)
             return
         self.send_response(204)

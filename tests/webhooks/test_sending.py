@@ -1,19 +1,23 @@
 """One attempt: where it may lead, what it makes of answers, and when it leaves a host alone."""
 
 import asyncio
+import runpy
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from app.breakers.board import CircuitBoard
 from app.domain.breaker import BreakerPolicy
 from app.domain.errors import InvalidRequestError
+from app.domain.webhooks import make_webhook_secret, signed_headers, signing_key
 from app.tools.egress import Egress
 from app.webhooks.sender import Sender, retry_after
 from app.webhooks.targets import Targets
 from tests.webhooks.receiver import receiving
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "webhook_receiver.py"
 TIMEOUT = timedelta(seconds=5)
 
 
@@ -108,6 +112,17 @@ async def test_an_endless_answer_is_cut_off() -> None:
             result = await sender.send(f"http://127.0.0.1:{port}/", {}, b"{}")
 
     assert (result.outcome, result.status) == ("succeeded", 200)
+
+
+def test_the_example_takes_what_is_ours_and_nothing_else() -> None:
+    genuine = runpy.run_path(str(EXAMPLE))["is_genuine"]
+    secret, at = make_webhook_secret(b"k" * 32), datetime(2026, 1, 1, tzinfo=UTC)
+    headers = signed_headers("delivery_1", b"{}", at, [b"another key of many bytes", signing_key(secret)])
+
+    assert genuine(secret.reveal(), headers, b"{}", at.timestamp() + 200)
+    assert not genuine(secret.reveal(), headers, b"{} ", at.timestamp())
+    assert not genuine(secret.reveal(), headers, b"{}", at.timestamp() + 400)
+    assert not genuine("whsec_" + "QUJD" * 10, headers, b"{}", at.timestamp())
 
 
 def test_retry_after_is_read_in_both_forms() -> None:
