@@ -52,9 +52,13 @@ async def test_what_was_committed_before_kill_9_is_told_after_the_restart(tmp_pa
     assert ends <= {(body["task"]["id"], body["seq"]) for body in bodies}
     again = [one.id for one in receiver.got[len(before) :]]
     assert {one.id for one in before} <= set(again)
-    kept = b"".join(path.read_bytes() for path in tmp_path.glob("gateway.db*"))
+    kept = _database(tmp_path)
     assert made["webhook"]["id"].encode() in kept
     assert made["secret"].removeprefix("whsec_").encode() not in kept
+
+
+def _database(data: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in data.glob("gateway.db*"))
 
 
 @pytest.mark.postgres
