@@ -45,6 +45,7 @@ TAGS: Final[list[dict[str, Any]]] = [
     {"name": "budgets", "description": "What the tenant may use in a day, and what is left of it."},
     {"name": "keys", "description": "Who may call: API keys of the tenant, their scopes, rotation and end."},
     {"name": "audit", "description": "Who did what, and what came of it."},
+    {"name": "webhooks", "description": "Endpoints that are told of tasks, and what they were told."},
     {"name": "server", "description": "What this process is, and the models it can use."},
     {"name": "health", "description": "Probes and metrics; served without credentials."},
 ]
@@ -112,6 +113,12 @@ _BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
             "value": {"name": "dashboard", "scopes": ["tasks:read"], "expire_time": "2030-01-01T00:00:00Z"}
         }
     },
+    "createWebhook": {
+        "the end of tasks": {
+            "value": {"url": "https://example.com/hooks", "events": ["task.succeeded", "task.failed"]}
+        }
+    },
+    "rotateWebhookSecret": {"a day to change it": {"value": {"overlap_s": 86400}}},
     "rotateKey": {"a day to change it": {"value": {"overlap_s": 86400}}},
     "createAgent": {
         "a careful one": {

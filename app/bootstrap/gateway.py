@@ -19,6 +19,7 @@ from app.bootstrap.metrics import measured
 from app.bootstrap.parts import NAME, Parts, open_parts
 from app.bootstrap.service import build_service
 from app.bootstrap.unix_sockets import claimed
+from app.bootstrap.webhooks import build_dispatcher
 from app.engine.engine import Engine, EngineRules
 from app.engine.run import Surroundings
 from app.engine.worker import Worker
@@ -27,6 +28,7 @@ from app.service.agent_service import AgentService
 from app.service.feeds import Feeds
 from app.service.readiness import Readiness
 from app.settings import Settings
+from app.webhooks.dispatcher import Dispatcher
 from grpc_service.server import GrpcServer
 from rest_api.uvicorn_server import UvicornServer
 
@@ -48,6 +50,7 @@ class Gateway:
         rest: UvicornServer | None,
         readiness: Readiness,
         certificates: CertificateWatch | None = None,
+        dispatcher: Dispatcher | None = None,
     ) -> None:
         self.service = service
         self.engine = engine
@@ -59,6 +62,7 @@ class Gateway:
         self._rest = rest
         self._readiness = readiness
         self._certificates = certificates
+        self._dispatcher = dispatcher
         if grpc is not None:
             readiness.listen(grpc.show)
 
@@ -125,6 +129,8 @@ class Gateway:
         self.service.tasks.draining = True
         self.feeds.drain()
         await self.engine.drain(whole * 0.7)
+        if self._dispatcher is not None:
+            await self._dispatcher.drain(whole * 0.1)
         await self.close((whole * 0.2).total_seconds())
 
     async def close(self, grace_s: float) -> None:
@@ -159,6 +165,7 @@ async def open_gateway(
         readiness = build_readiness(parts, shared_limits)
         admission = Admission(parts.access.authenticator, limiter, refusals=parts.trail)
         watch = None if loaded is None else CertificateWatch(settings.tls, loaded, metrics, now=utc_now)
+        dispatcher = build_dispatcher(parts)
         gateway = Gateway(
             settings,
             service,
@@ -168,7 +175,10 @@ async def open_gateway(
             rest=rest_listener(settings, service, admission, tracing, metrics, watch, readiness),
             readiness=readiness,
             certificates=watch,
+            dispatcher=dispatcher,
         )
+        if dispatcher is not None:
+            await stack.enter_async_context(dispatcher.running())
         await stack.enter_async_context(engine.started())
         await stack.enter_async_context(
             running_access(parts.access, parts.storage.stores.credentials, settings, now=parts.now)

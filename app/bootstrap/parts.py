@@ -18,6 +18,7 @@ from app.bootstrap.breakers import Counted, build_board
 from app.bootstrap.budgets import open_budgets
 from app.bootstrap.storage import Storage, open_storage
 from app.bootstrap.traces import span_export
+from app.breakers.board import CircuitBoard
 from app.domain.ids import ENTROPY_BYTES, make_id
 from app.engine.fleet import Fleet
 from app.models.base import ModelSource
@@ -32,6 +33,7 @@ from app.telemetry.recording import Sampling
 from app.telemetry.tracing import Tracing, open_tracing
 from app.tools.egress import Egress
 from app.tools.registry import ToolRegistry
+from app.webhooks.targets import Targets
 
 NAME = "agent-gateway"
 
@@ -51,7 +53,9 @@ class Parts:
     models: ModelSource
     tools: ToolRegistry
     fleet: Fleet
+    board: CircuitBoard | None
     budgets: Budgets
+    webhook_targets: Targets
     keyed: KeyedCalls
     runtimes: Mapping[str, AgentRuntime]
     now: Callable[[], datetime]
@@ -117,7 +121,9 @@ async def open_parts(
         models=models,
         tools=tools,
         fleet=fleet,
+        board=board,
         budgets=await open_budgets(settings, storage.stores.budgets),
+        webhook_targets=Targets(Egress(allowed_hosts=settings.webhooks.allowed_hosts)),
         keyed=keyed,
         runtimes={**runtimes_of(models, tools, tracing, metrics.work), **(runtimes or {})},
         now=_now,

@@ -23,6 +23,7 @@ from app.service.sessions import SessionUseCases
 from app.service.streams import StreamUseCases
 from app.service.tasks import TaskRules, TaskUseCases
 from app.service.tools import ToolUseCases
+from app.service.webhooks import WebhookUseCases
 from app.settings import Settings
 from grpc_service.server import SERVED_SERVICES
 
@@ -84,6 +85,17 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
         agents=agents,
         models=models,
         configuration=configuration,
+        webhooks=WebhookUseCases(
+            stores.webhooks,
+            stores.deliveries,
+            check_url=parts.webhook_targets.check,
+            sealer=parts.storage.sealer,
+            max_webhooks=settings.webhooks.max_per_tenant,
+            wake=parts.storage.deliveries_due.set,
+            now=now,
+            mint=mint,
+            keyed=parts.keyed,
+        ),
         keys=KeyUseCases(
             stores.credentials, forget=parts.access.verified.forget, now=now, mint=mint, keyed=parts.keyed
         ),

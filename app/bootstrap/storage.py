@@ -1,8 +1,9 @@
 """Store, queue and bus: SQLite for one process, PostgreSQL for replicas."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.domain.errors import StorageUnavailableError
 from app.domain.events import JournaledEvent
@@ -34,6 +35,8 @@ class Storage:
     sealer: Sealer | None
     owned: bool
     """Nobody else writes here: what the store says is running, is not, when we start."""
+    deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when this process wrote deliveries of webhooks."""
 
 
 async def open_storage(
@@ -57,7 +60,7 @@ async def _sqlite(settings: Settings, stack: AsyncExitStack, feeds: Feeds, metri
     folder = settings.storage.data_dir
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     queue = MemoryTaskQueue(max_concurrent=settings.engine.max_concurrent_tasks)
-    bus = LocalBus()
+    bus, due = LocalBus(), asyncio.Event()
     stores = await stack.enter_async_context(
         open_sqlite(
             folder / DATABASE_FILE,
@@ -65,9 +68,11 @@ async def _sqlite(settings: Settings, stack: AsyncExitStack, feeds: Feeds, metri
             observe=metrics.storage.committed,
             max_artifact_bytes=settings.storage.max_artifact_bytes,
             linger_s=LINGER_S,
+            on_deliveries=due.set,
         )
     )
-    return Storage(stores, queue, bus, _sealer(settings) or embedded_box(folder / KEY_FILE), owned=True)
+    sealer = _sealer(settings) or embedded_box(folder / KEY_FILE)
+    return Storage(stores, queue, bus, sealer, owned=True, deliveries_due=due)
 
 
 async def _postgres(
@@ -89,6 +94,7 @@ async def _postgres(
         dsn, max_concurrent=settings.engine.max_concurrent_tasks, schema=schema, lease=settings.engine.lease
     )
     bus = PostgresBus(dsn, channel=f"gateway_{schema}_events", replica_id=replica_id)
+    due = asyncio.Event()
     stores = await stack.enter_async_context(
         open_postgres(
             dsn,
@@ -100,10 +106,11 @@ async def _postgres(
             max_artifact_bytes=settings.storage.max_artifact_bytes,
             linger_s=LINGER_S,
             pool_size=settings.storage.postgres_pool_size,
+            on_deliveries=due.set,
         )
     )
     await queue.install()
-    return Storage(stores, queue, bus, _sealer(settings), owned=False)
+    return Storage(stores, queue, bus, _sealer(settings), owned=False, deliveries_due=due)
 
 
 class _Committed:

@@ -8,6 +8,8 @@ SessionId = NewType("SessionId", str)
 AgentId = NewType("AgentId", str)
 SandboxId = NewType("SandboxId", str)
 KeyId = NewType("KeyId", str)
+WebhookId = NewType("WebhookId", str)
+DeliveryId = NewType("DeliveryId", str)
 Digest = NewType("Digest", str)
 """`sha256:` and 64 lower-case hex digits: the name of an artifact's bytes."""
 

@@ -15,6 +15,7 @@ from app.service.sessions import SessionUseCases
 from app.service.streams import StreamUseCases
 from app.service.tasks import TaskUseCases
 from app.service.tools import ToolUseCases
+from app.service.webhooks import WebhookUseCases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class AgentService:
     models: ModelUseCases
     configuration: ConfigurationUseCases
     keys: KeyUseCases
+    webhooks: WebhookUseCases
     budgets: BudgetUseCases
     audit: AuditUseCases
     server: ServerUseCases

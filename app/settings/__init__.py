@@ -32,6 +32,7 @@ from app.settings.sections import Section
 from app.settings.telemetry import TelemetrySettings
 from app.settings.tls import TlsSettings
 from app.settings.traces import TraceSettings, standard_values
+from app.settings.webhooks import WebhookSettings
 
 PREFIX = "GATEWAY_"
 CONFIG_VARIABLE = "GATEWAY_CONFIG"
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     breakers: BreakerSettings = BreakerSettings()
     sandbox: SandboxSettings = SandboxSettings()
     tools: ToolSettings = ToolSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     auth: AuthSettings = AuthSettings()
     audit: AuditSettings = AuditSettings()
     secrets: SecretsSettings = SecretsSettings()

@@ -26,6 +26,7 @@ from app.storage.base_audit import AuditStore
 from app.storage.base_budgets import BudgetStore
 from app.storage.base_credentials import CredentialStore
 from app.storage.base_idempotency import IdempotencyStore
+from app.storage.base_webhooks import DeliveryStore, WebhookStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,4 +328,6 @@ class Stores:
     retention: Retention
     budgets: BudgetStore
     audit: AuditStore
+    webhooks: WebhookStore
+    deliveries: DeliveryStore
     backend: str

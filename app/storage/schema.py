@@ -25,6 +25,7 @@ tenants = sa.Table(
     sa.Column("last_position", sa.BigInteger, nullable=False),
     sa.Column("queued", sa.BigInteger, nullable=False),
     sa.Column("unfinished", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("webhooks_version", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 sessions = sa.Table(
@@ -315,6 +316,64 @@ stream_tickets = sa.Table(
     sa.Column("principal", sa.LargeBinary, nullable=False),
     sa.Index(None, "expires_at"),
     comment="One-time tickets that were not used yet, by their digest",
+)
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("tenant", Id, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("rotated_at", sa.BigInteger),
+    sa.Column("previous_until", sa.BigInteger),
+    sa.Column("failing_since", sa.BigInteger),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("previous_sealed", sa.LargeBinary),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index(None, "tenant", "created_at", "id"),
+    comment="Endpoints that are told of tasks; their secrets are sealed",
+)
+
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("webhook_id", Id, nullable=False),
+    sa.Column("tenant", Id, nullable=False),
+    sa.Column("task_id", Id, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("type", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("next_attempt_at", sa.BigInteger),
+    sa.Column("last_attempt_at", sa.BigInteger),
+    sa.Column("ended_at", sa.BigInteger),
+    sa.Column("last_status", sa.Integer),
+    sa.Column("claim", sa.String(32)),
+    sa.Column("traceparent", sa.String(64)),
+    sa.Column("last_error", sa.LargeBinary),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index(None, "webhook_id", "created_at", "id"),
+    sa.Index(None, "task_id"),
+    comment="What endpoints are told: written with the event, due while next_attempt_at is set",
+)
+_due = webhook_deliveries.c.next_attempt_at.is_not(None)
+sa.Index(
+    "ix_webhook_deliveries_due",
+    webhook_deliveries.c.webhook_id,
+    webhook_deliveries.c.next_attempt_at,
+    sqlite_where=_due,
+    postgresql_where=_due,
+)
+_delivered = webhook_deliveries.c.ended_at.is_not(None)
+sa.Index(
+    "ix_webhook_deliveries_ended",
+    webhook_deliveries.c.ended_at,
+    sqlite_where=_delivered,
+    postgresql_where=_delivered,
 )
 
 keyed_calls = sa.Table(

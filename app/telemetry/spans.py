@@ -159,5 +159,36 @@ def sandbox_step(
     )
 
 
+def webhook_attempt(
+    kind: str,
+    *,
+    webhook_id: str,
+    delivery_id: str,
+    tenant: str,
+    task_id: str | None,
+    attempt: int,
+    server_address: str | None,
+    server_port: int | None,
+) -> SpanPlan:
+    """One attempt to tell an endpoint of an event. The URL stays out: receivers put secrets into it."""
+    return SpanPlan(
+        name="POST",
+        kind=SpanKind.CLIENT,
+        attributes=_known(
+            {
+                names.HTTP_REQUEST_METHOD: "POST",
+                names.SERVER_ADDRESS: server_address,
+                names.SERVER_PORT: server_port,
+                names.EVENT_TYPE: kind,
+                names.WEBHOOK_ID: webhook_id,
+                names.DELIVERY_ID: delivery_id,
+                names.DELIVERY_ATTEMPT: attempt,
+                names.TENANT: tenant,
+                names.TASK_ID: task_id,
+            }
+        ),
+    )
+
+
 def _known(attributes: Mapping[str, AttributeValue | None]) -> dict[str, AttributeValue]:
     return {name: value for name, value in attributes.items() if value is not None}

@@ -72,6 +72,10 @@ class Egress:
         self._allowed = frozenset(host.strip().lower() for host in allowed_hosts)
         self._resolver = resolver
 
+    def allows(self, host: str, port: int) -> bool:
+        """Whether its addresses may be private, because the operator says so."""
+        return host in self._allowed or _with_port(host, port) in self._allowed
+
     async def check_url(self, url: str) -> None:
         """Raises what `destination` raises."""
         await self.destination(url)
@@ -87,9 +91,8 @@ class Egress:
         parts = _split(url, field)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
         addresses = await self._addresses(host, port)
-        allowed = host in self._allowed or _with_port(host, port) in self._allowed
         # One inward address among others is enough to refuse: nobody needs such a name.
-        if not allowed and not all(is_public(address) for address in addresses):
+        if not self.allows(host, port) and not all(is_public(address) for address in addresses):
             raise PermissionDeniedError(
                 f"requests to {host!r} are not allowed: its address is not on the public internet", host=host
             )

@@ -16,6 +16,7 @@ from grpc_service.gen.agentgateway.v1 import (
     session_service_pb2,
     task_service_pb2,
     tool_service_pb2,
+    webhook_service_pb2,
 )
 from grpc_service.methods import Handlers, handlers_of
 from grpc_service.native.access import AccessServicer
@@ -30,6 +31,7 @@ from grpc_service.native.server import ModelServicer, ServerServicer
 from grpc_service.native.sessions import SessionServicer
 from grpc_service.native.tasks import TaskServicer
 from grpc_service.native.tools import ToolServicer
+from grpc_service.native.webhooks import WebhookServicer
 
 _SERVICES: Final = {
     task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer,
@@ -45,6 +47,7 @@ _SERVICES: Final = {
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]: AccessServicer,
     audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]: AuditServicer,
     key_service_pb2.DESCRIPTOR.services_by_name["KeyService"]: KeyServicer,
+    webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookServicer,
 }
 NATIVE_SERVICES: Final = tuple(sorted(service.full_name for service in _SERVICES))
 """Full names, for health, reflection and `GetServerInfo`."""

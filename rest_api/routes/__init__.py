@@ -17,6 +17,7 @@ from rest_api.routes import (
     task_events,
     tasks,
     tools,
+    webhooks,
 )
 
 _MODULES = (
@@ -33,6 +34,7 @@ _MODULES = (
     access,
     keys,
     audit,
+    webhooks,
     health,
 )
 

@@ -33,6 +33,7 @@ async def gateway(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
                 "rest": {"port": 0},
                 "grpc": {"port": 0},
                 "storage": where,
+                "webhooks": {"deliver": False, "allowed_hosts": ["127.0.0.1"]},
                 "secrets": {"keys": [Fernet.generate_key().decode()]},
             }
         )

@@ -40,6 +40,7 @@ FILES = (
     "session_service",
     "task_service",
     "tool_service",
+    "webhook_service",
 )
 TIMEOUT_S = 30.0
 

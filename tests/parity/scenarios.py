@@ -8,6 +8,7 @@ from tests.parity import scenarios_of_budgets as budgets
 from tests.parity import scenarios_of_keys as keys
 from tests.parity import scenarios_of_tasks as tasks
 from tests.parity import scenarios_of_things as things
+from tests.parity import scenarios_of_webhooks as webhooks
 from tests.parity.recorder import Recorder
 
 SCENARIOS: dict[str, Callable[[Recorder], Awaitable[None]]] = {
@@ -34,5 +35,8 @@ SCENARIOS: dict[str, Callable[[Recorder], Awaitable[None]]] = {
         budgets.budget,
         audit.acts_and_refusals,
         audit.pages_of_entries,
+        webhooks.webhooks,
+        webhooks.deliveries,
+        webhooks.webhooks_that_are_wrong,
     )
 }

@@ -12,6 +12,7 @@ from app.bootstrap.gateway import Gateway
 from app.policy.use_cases import USE_CASES
 from grpc_service.gen.agentgateway.v1 import session_service_pb2, task_service_pb2
 from tests.parity.drivers import Driver, Plain, RefusedError
+from tests.parity.webhooks_made import A_WEBHOOK
 
 EXECUTE = "ToolService/ExecuteTool"
 STREAMED = {"TaskService/RunTask"}
@@ -22,6 +23,7 @@ async def _requests(api: Driver) -> dict[str, tuple[Plain, Plain]]:
     sandbox = await api.call("SandboxService/CreateSandbox", kind="local")
     key = await api.call("KeyService/CreateKey", scopes=["tasks:read"])
     act = {"sandbox_id": sandbox["id"], "action": "write_file"}
+    hook = await api.call("WebhookService/CreateWebhook", **A_WEBHOOK)
     name = f"of-{api.name}"
     return {
         "TaskService/SubmitTask": (
@@ -45,6 +47,11 @@ async def _requests(api: Driver) -> dict[str, tuple[Plain, Plain]]:
         "KeyService/CreateKey": (
             {"scopes": ["tasks:read"], "name": "x"},
             {"scopes": ["tasks:read", "tools:read"], "name": "x"},
+        ),
+        "WebhookService/CreateWebhook": (A_WEBHOOK, A_WEBHOOK | {"description": "another"}),
+        "WebhookService/RotateWebhookSecret": (
+            {"webhook_id": hook["webhook"]["id"]},
+            {"webhook_id": hook["webhook"]["id"], "overlap_s": 9},
         ),
         "KeyService/RotateKey": ({"key_id": key["key"]["id"]}, {"key_id": key["key"]["id"], "overlap_s": 9}),
     }

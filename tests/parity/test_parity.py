@@ -16,7 +16,7 @@ RPCS = {f"{service}/{method.name}" for service, found in SERVICES.items() for me
 VOLATILE = re.compile(
     r".*(_time|_id|duration_s|running_s|cursor|cached)|id|time|prefix|secret|ticket|position|seq|.*_seq|etag"
 )
-ID = re.compile(r"\b(task|session|sandbox|key)_[0-9a-z]{26}\b")
+ID = re.compile(r"\b(task|session|sandbox|key|webhook|delivery)_[0-9a-z]{26}\b")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -16,6 +16,7 @@ from app.settings import Settings
 from grpc_service.interceptors.gate import PUBLIC_METHODS
 from rest_api.operations import OPERATIONS
 from tests.parity.drivers import SERVICES, Driver, GrpcDriver, Plain, RefusedError, RestDriver
+from tests.parity.webhooks_made import A_WEBHOOK, a_webhook, webhook_requests
 
 KEYS = {"a": "key-of-tenant-a-0001", "b": "key-of-tenant-b-0001"}
 STREAMS = {
@@ -67,6 +68,7 @@ async def callers(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Ca
         grpc={"port": 0},  # pyright: ignore[reportArgumentType]
         storage={"data_dir": data},  # pyright: ignore[reportArgumentType]
         auth={"keys": keys},  # pyright: ignore[reportArgumentType]
+        webhooks={"deliver": False},  # pyright: ignore[reportArgumentType]
     )
     async with open_gateway(settings) as gateway, AsyncExitStack() as stack:
         a = await _drivers(stack, gateway, KEYS["a"])
@@ -85,6 +87,8 @@ class Belongings:
     agent: str
     digest: str
     key: str
+    webhook: str = "webhook_none"
+    delivery: str = "delivery_none"
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +118,7 @@ async def mine(callers: Callers) -> Belongings:
         agent["id"],
         written["artifacts"][0]["digest"],
         key["key"]["id"],
+        *(await a_webhook(api)),
     )
 
 
@@ -175,6 +180,7 @@ def requests_for(what: Belongings) -> dict[str, Plain | None]:
         "KeyService/ListKeys": None,
         "KeyService/RotateKey": key,
         "KeyService/RevokeKey": key,
+        **webhook_requests(what.webhook, what.delivery),
         "ModelService/ListModels": None,
         "ServerService/GetServerInfo": None,
         "AccessService/GetCaller": None,
@@ -185,6 +191,7 @@ def requests_for(what: Belongings) -> dict[str, Plain | None]:
 NAMELESS: dict[str, Plain] = {
     "KeyService/CreateKey": {"scopes": ["keys:write"]},
     "ToolService/GetTool": {"name": "calculator"},
+    "WebhookService/CreateWebhook": A_WEBHOOK,
     "AgentDefinitionService/CreateAgent": {"id": "x", "agent": {}},
     "ConfigurationService/UpdateConfiguration": {"values": {}},
     "AccessService/CreateStreamTicket": {"path": "/v1/events"},
@@ -248,8 +255,9 @@ async def test_listings_have_nothing_of_another_tenant(callers: Callers, mine: B
         sandboxes = (await driver.call("SandboxService/ListSandboxes"))["sandboxes"]
         agents = (await driver.call("AgentDefinitionService/ListAgents"))["agents"]
         keys = (await driver.call("KeyService/ListKeys"))["keys"]
-        seen = {one["id"] for one in [*sessions, *sandboxes, *agents, *keys]}
-        assert seen & {mine.session, mine.sandbox, mine.agent, mine.key} == set()
+        hooks = (await driver.call("WebhookService/ListWebhooks"))["webhooks"]
+        seen = {one["id"] for one in [*sessions, *sandboxes, *agents, *keys, *hooks]}
+        assert seen & {mine.session, mine.sandbox, mine.agent, mine.key, mine.webhook} == set()
 
 
 async def test_a_cursor_of_another_tenant_leads_into_one_s_own_listing(

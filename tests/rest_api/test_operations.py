@@ -21,6 +21,7 @@ from grpc_service.gen.agentgateway.v1 import (
     task_pb2,
     task_service_pb2,
     tool_service_pb2,
+    webhook_service_pb2,
 )
 from rest_api.operations import OPERATIONS, PUBLIC, REST_ONLY, STREAMED, operation_id_of
 from rest_api.routes import all_routes
@@ -43,6 +44,7 @@ FILES = (
     task_pb2,
     task_service_pb2,
     tool_service_pb2,
+    webhook_service_pb2,
 )
 DIFFERENT: dict[str, tuple[set[str], set[str]]] = {
     # What stands in the path or in a header on REST.
@@ -50,6 +52,8 @@ DIFFERENT: dict[str, tuple[set[str], set[str]]] = {
     "CancelTaskRequest": ({"task_id"}, set()),
     "ExecuteToolRequest": ({"name"}, set()),
     "RotateKeyRequest": ({"key_id"}, set()),
+    "RotateWebhookSecretRequest": ({"webhook_id"}, set()),
+    "UpdateWebhookRequest": ({"webhook_id"}, set()),
     "ProvideInputRequest": ({"task_id", "input_id"}, set()),
     "UpdateConfigurationRequest": ({"etag"}, set()),
     # The body is the agent itself.
@@ -143,7 +147,7 @@ def test_messages_of_both_protocols_have_the_same_fields() -> None:
 
     for name in shared:
         on_rest = set(schemas[name].get("properties", {}))
-        if {"type", "seq"} <= on_rest:  # on gRPC an event's head is in the message around it
+        if {"type", "seq", "position"} <= on_rest:  # on gRPC an event's head is in the message around it
             on_rest -= {"type", *EventHead.model_fields}
         on_grpc = {field.name.removesuffix("_json") for field in messages()[name].fields}
         only_grpc, only_rest = DIFFERENT.get(name, (set(), set()))

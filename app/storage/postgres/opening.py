@@ -1,7 +1,7 @@
 """Opens the PostgreSQL make: every port of `Stores` over one schema that replicas share."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from app.domain.secrets import Secret
 from app.storage.base import OnCommit, Stores
@@ -16,6 +16,7 @@ from app.storage.sql.audit import SqlAuditStore
 from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
+from app.storage.sql.deliveries import SqlDeliveryStore
 from app.storage.sql.group_commit import GroupCommit, ObserveCommit, unobserved
 from app.storage.sql.idempotency import SqlIdempotencyStore
 from app.storage.sql.journal import SqlJournal
@@ -23,6 +24,7 @@ from app.storage.sql.retention import SqlRetention
 from app.storage.sql.sandboxes import SqlSandboxStore
 from app.storage.sql.sessions import SqlSessionStore
 from app.storage.sql.tasks import SqlTaskStore
+from app.storage.sql.webhooks import SqlWebhookStore
 
 
 @contextlib.asynccontextmanager
@@ -37,6 +39,7 @@ async def open_postgres(
     linger_s: float = 0.0,
     observe: ObserveCommit = unobserved,
     pool_size: int = POOL_SIZE,
+    on_deliveries: Callable[[], None] | None = None,
 ) -> AsyncGenerator[Stores]:
     """All stores in `schema` (made and migrated when needed) of the database at `dsn`.
 
@@ -51,7 +54,9 @@ async def open_postgres(
     warm_up()
     async with open_database(address, pool_size=pool_size) as database:
         transaction = PostgresTransaction(address, enqueue=enqueue, notify=notify)
-        writer = GroupCommit(transaction, on_commit, linger_s=linger_s, observe=observe)
+        writer = GroupCommit(
+            transaction, on_commit, linger_s=linger_s, observe=observe, on_deliveries=on_deliveries
+        )
         blobs = TableBlobs(database)
         try:
             async with writer.running():
@@ -70,6 +75,8 @@ async def open_postgres(
                     retention=SqlRetention(database, blobs, None),
                     budgets=SqlBudgetStore(database),
                     audit=SqlAuditStore(database),
+                    webhooks=SqlWebhookStore(database),
+                    deliveries=SqlDeliveryStore(database),
                     backend="postgres",
                 )
         finally:

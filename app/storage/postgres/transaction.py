@@ -24,6 +24,7 @@ from app.storage.sql.commands import Command, CreateTask, KeptKey, Loaded, Sessi
 from app.storage.sql.group_commit import TransientConflictError
 from app.storage.sql.rows import task_of
 from app.storage.sql.settling import Settlement, addressed
+from app.storage.sql.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,16 @@ _LOCK_SESSIONS = """
 """
 _LOCK_TASKS = "SELECT spec, body FROM tasks WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE"
 _LOCK_TENANTS = """
-    SELECT tenant, last_position, queued, unfinished, pg_current_xact_id()::text AS xid FROM tenants
+    SELECT tenant, last_position, queued, unfinished, webhooks_version, pg_current_xact_id()::text AS xid
+    FROM tenants
     WHERE tenant = ANY($1::text[]) ORDER BY tenant FOR UPDATE
 """
 _NEW_TENANTS = """
     INSERT INTO tenants (tenant, last_position, queued, unfinished)
     SELECT tenant, 0, 0, 0 FROM unnest($1::text[]) AS new (tenant) ORDER BY 1 ON CONFLICT DO NOTHING
+"""
+_WEBHOOKS = """
+    SELECT tenant, id, body FROM webhooks WHERE tenant = ANY($1::text[]) AND enabled ORDER BY id
 """
 _QUEUED = "SELECT coalesce(sum(queued), 0)::bigint FROM tenants"
 _STATUS = "SELECT pg_xact_status($1::text::xid8)"
@@ -69,6 +74,7 @@ class PostgresTransaction:
         self._enqueue = enqueue
         self._notify = notify
         self._connection: asyncpg.Connection[Any] | None = None
+        self._subscriptions = Subscriptions()
 
     async def commit(self, commands: list[Command]) -> Settlement:
         """See `Transaction`."""
@@ -172,9 +178,18 @@ class PostgresTransaction:
             found = await db.fetch(_LOCK_TENANTS, tenants)
         for row in found:
             counters = Tenant(
-                last_position=row["last_position"], queued=row["queued"], unfinished=row["unfinished"]
+                last_position=row["last_position"],
+                queued=row["queued"],
+                unfinished=row["unfinished"],
+                webhooks_version=row["webhooks_version"],
             )
             rows.tenants[TenantId(row["tenant"])] = counters
+        if stale := self._subscriptions.stale(rows.tenants):
+            webhooks = await db.fetch(_WEBHOOKS, stale)
+            for name in stale:
+                own = [(row["id"], row["body"]) for row in webhooks if row["tenant"] == name]
+                self._subscriptions.learn(name, rows.tenants[name].webhooks_version, own)
+        rows.subscriptions = self._subscriptions.of(rows.tenants)
         return str(found[0]["xid"])
 
     async def _connected(self) -> "asyncpg.Connection[Any]":

@@ -21,11 +21,13 @@ from app.storage.sql.rows import (
     label_rows,
 )
 from app.storage.sql.settling import Settlement
+from app.storage.sql.subscriptions import DELIVERY_COLUMNS
 
 _TYPES = {
     "created_at": "bigint", "ended_at": "bigint", "expires_at": "bigint", "updated_at": "bigint",
     "first_seq": "bigint", "last_seq": "bigint", "seq": "bigint", "position": "bigint", "at": "bigint",
     "last_position": "bigint", "queued": "bigint", "unfinished": "bigint", "task_count": "int",
+    "attempts": "int", "next_attempt_at": "bigint",
     "sealed": "bytea", "body": "bytea", "spec": "bytea", "metadata_key": "bytea", "value": "bytea",
 }  # fmt: skip
 """The types of columns that are not text."""
@@ -77,6 +79,7 @@ _PARTS = (
         ("tenant", "scope", "key", "fingerprint", "task_id", "expires_at"),
     ),
     _update("tenants", ("tenant", "last_position", "queued", "unfinished")),
+    _insert("webhook_deliveries", DELIVERY_COLUMNS),
 )
 
 
@@ -105,6 +108,7 @@ async def write(db: "asyncpg.Connection[Any]", settlement: Settlement) -> None:
         _session_rows(settlement),
         [(*key, k.fingerprint, k.task_id, k.expires_at) for key, k in written.keys.items()],
         _tenant_rows(rows, settlement),
+        written.deliveries,
     )
     used = tuple(number for number, some in enumerate(values) if some)
     arrays = [list(column) for number in used for column in zip(*values[number], strict=True)]

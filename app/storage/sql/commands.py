@@ -2,17 +2,20 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.domain.events import JournaledEvent
 from app.domain.identity import TenantId
 from app.domain.ids import SessionId, TaskId
 from app.domain.lifecycle import Change, Decision
 from app.domain.tasks import Task
+from app.domain.webhooks import Subscription
 from app.storage.base import Created, IdempotencyRecord, QueueEntry
 
 Key = tuple[TenantId, str, str]
 """Tenant, scope and key of an idempotency record."""
+DeliveryRow = tuple[Any, ...]
+"""Columns of a new delivery (see `subscriptions.DELIVERY_COLUMNS`)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,11 +53,13 @@ Command = CreateTask | UpdateTask
 @dataclass(slots=True, kw_only=True)
 class Tenant:
     """A tenant's counters: the last `position` given out, how many tasks are queued, and how many are
-    unfinished (queued or running)."""
+    unfinished (queued or running). `webhooks_version` rises with each change of its webhooks; 0: it never
+    had one."""
 
     last_position: int = 0
     queued: int = 0
     unfinished: int = 0
+    webhooks_version: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +94,10 @@ class Loaded:
     sessions: dict[SessionId, SessionRow] = field(default_factory=dict[SessionId, SessionRow])
     keys: dict[Key, KeptKey] = field(default_factory=dict[Key, KeptKey])
     queued: int = 0
+    subscriptions: dict[TenantId, tuple[Subscription, ...]] = field(
+        default_factory=dict[TenantId, tuple[Subscription, ...]]
+    )
+    """Enabled webhooks of the tenants that have some."""
 
 
 class NewTask(NamedTuple):
@@ -112,6 +121,7 @@ class Written:
     """The encoded `events`, one for one."""
     messages: list[tuple[TaskId, bytes]] = field(default_factory=list[tuple[TaskId, bytes]])
     queue: list[QueueEntry] = field(default_factory=list[QueueEntry])
+    deliveries: list[DeliveryRow] = field(default_factory=list[DeliveryRow])
 
     @property
     def empty(self) -> bool:

@@ -62,11 +62,14 @@ class GroupCommit:
         *,
         linger_s: float = 0.0,
         observe: ObserveCommit = unobserved,
+        on_deliveries: Callable[[], None] | None = None,
     ) -> None:
+        """`on_deliveries` is told after a commit that wrote deliveries of webhooks."""
         self._transaction = transaction
         self._on_commit = on_commit
         self._linger_s = linger_s
         self._observe = observe
+        self._on_deliveries = on_deliveries
         self._pending: deque[Command] = deque()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
@@ -172,6 +175,8 @@ class GroupCommit:
             self._on_commit(written.events, written.queue)
         except Exception:
             log.exception("a listener of commits raised")
+        if written.deliveries and self._on_deliveries is not None:
+            self._on_deliveries()
 
 
 def _tell(batch: list[Command], outcomes: Iterable[Outcome]) -> None:

@@ -37,6 +37,7 @@ from app.storage.sql.commands import (
     UpdateTask,
     Written,
 )
+from app.storage.sql.subscriptions import deliveries_of
 
 UNFINISHED: Final = frozenset({TaskState.QUEUED, TaskState.RUNNING})
 """What a tenant's limit counts: a parked task holds no worker."""
@@ -175,6 +176,8 @@ class Settlement:
             )
             self.written.events.append(journaled)
         self.written.bodies += bodies
+        if bodies and (subscribed := self.rows.subscriptions.get(task.tenant)):
+            self.written.deliveries += deliveries_of(task, self.written.events[-len(bodies) :], subscribed)
         self.written.messages += [(task.id, message) for message in change.messages]
         if change.enqueue:
             entry = QueueEntry(

@@ -1,7 +1,7 @@
 """Opens the SQLite make: every port of `Stores` over one data directory."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from app.storage.base import OnCommit, Stores
@@ -13,6 +13,7 @@ from app.storage.sql.audit import SqlAuditStore
 from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
+from app.storage.sql.deliveries import SqlDeliveryStore
 from app.storage.sql.group_commit import GroupCommit, ObserveCommit, unobserved
 from app.storage.sql.idempotency import SqlIdempotencyStore
 from app.storage.sql.journal import SqlJournal
@@ -20,6 +21,7 @@ from app.storage.sql.retention import SqlRetention
 from app.storage.sql.sandboxes import SqlSandboxStore
 from app.storage.sql.sessions import SqlSessionStore
 from app.storage.sql.tasks import SqlTaskStore
+from app.storage.sql.webhooks import SqlWebhookStore
 from app.storage.sqlite.blobs import FileBlobs
 from app.storage.sqlite.database import open_database
 from app.storage.sqlite.transaction import SqliteTransaction
@@ -34,18 +36,22 @@ async def open_sqlite(
     linger_s: float = 0.0,
     observe: ObserveCommit = unobserved,
     cache_bytes: int = 64 * 1024 * 1024,
+    on_deliveries: Callable[[], None] | None = None,
 ) -> AsyncGenerator[Stores]:
     """All stores on the database file `path`; artifacts lie in `artifacts/` beside it.
 
     One process owns the file while the block is open. `linger_s` is how long a writer on a
-    busy loop gathers commands before it commits again (see `GroupCommit`).
+    busy loop gathers commands before it commits again, for `on_deliveries` (see `GroupCommit`).
 
     Raises:
         StorageUnavailableError: another process owns the file, or it cannot be opened.
     """
     warm_up()
     async with open_database(path, cache_bytes=cache_bytes) as database:
-        writer = GroupCommit(SqliteTransaction(database), on_commit, linger_s=linger_s, observe=observe)
+        transaction = SqliteTransaction(database)
+        writer = GroupCommit(
+            transaction, on_commit, linger_s=linger_s, observe=observe, on_deliveries=on_deliveries
+        )
         blobs = FileBlobs(database, path.parent / "artifacts")
         async with writer.running():
             yield Stores(
@@ -63,5 +69,7 @@ async def open_sqlite(
                 retention=SqlRetention(database, blobs, database.cache),
                 budgets=SqlBudgetStore(database),
                 audit=SqlAuditStore(database),
+                webhooks=SqlWebhookStore(database, changed=transaction.forget_tenant),
+                deliveries=SqlDeliveryStore(database, changed=transaction.forget_tenant),
                 backend="sqlite",
             )

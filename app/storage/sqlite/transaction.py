@@ -23,6 +23,7 @@ from app.storage.sql.rows import (
     task_of,
 )
 from app.storage.sql.settling import Settlement, addressed
+from app.storage.sql.subscriptions import DELIVERY_COLUMNS, Subscriptions
 from app.storage.sqlite.database import Handle, SqliteDatabase
 
 CHUNKS = (64, 16, 4, 1)
@@ -36,6 +37,11 @@ class SqliteTransaction:
         self._database = database
         self._tenants: dict[TenantId, Tenant] = {}
         self._queued: int | None = None
+        self._subscriptions = Subscriptions()
+
+    def forget_tenant(self, tenant: TenantId) -> None:
+        """Its row was changed by another writer: read it again."""
+        self._tenants.pop(tenant, None)
 
     async def commit(self, commands: list[Command]) -> Settlement:
         """See `Transaction`."""
@@ -64,9 +70,11 @@ class SqliteTransaction:
             sessions={c.change.task.spec.session_id for c in creates} - {None},
             keys={c.key for c in creates} - {None},
             count_queued=self._queued is None,
+            subscriptions=self._subscriptions,
         )
         if loading.needed:
             await self._database.inspect(loading)
+        rows.subscriptions = self._subscriptions.of(rows.tenants)
         return rows
 
     def _remember(self, settlement: Settlement) -> None:
@@ -91,6 +99,7 @@ class _Loading:
         sessions: set[SessionId | None],
         keys: set[Key | None],
         count_queued: bool,
+        subscriptions: Subscriptions,
     ) -> None:
         self._rows = rows
         self._tasks = tasks
@@ -98,10 +107,18 @@ class _Loading:
         self._sessions = sessions
         self._keys = keys
         self._count_queued = count_queued
+        self._subscriptions = subscriptions
 
     @property
     def needed(self) -> bool:
-        return bool(self._tasks or self._tenants or self._sessions or self._keys or self._count_queued)
+        return bool(
+            self._tasks
+            or self._tenants
+            or self._sessions
+            or self._keys
+            or self._count_queued
+            or self._subscriptions.stale(self._rows.tenants)
+        )
 
     def __call__(self, handle: Handle) -> None:
         rows, wanted = self._rows, set(self._tasks)
@@ -122,12 +139,21 @@ class _Loading:
         for task_id in wanted - rows.tasks.keys():
             for row in query("SELECT spec, body FROM tasks WHERE id=?", (task_id,)):
                 rows.tasks[task_id] = task_of(row)
-        owners = self._tenants | {task.tenant for task in rows.tasks.values()}
-        for tenant in owners - rows.tenants.keys():
-            for last, queued, unfinished in query(_SELECT_TENANT, (tenant,)):
-                rows.tenants[tenant] = Tenant(last_position=last, queued=queued, unfinished=unfinished)
+        self._load_tenants(handle)
         if self._count_queued:
             (rows.queued,) = query("SELECT coalesce(sum(queued), 0) FROM tenants").fetchone()
+
+    def _load_tenants(self, handle: Handle) -> None:
+        rows, query = self._rows, handle.raw.execute
+        owners = self._tenants | {task.tenant for task in rows.tasks.values()}
+        for tenant in owners - rows.tenants.keys():
+            for last, queued, unfinished, version in query(_SELECT_TENANT, (tenant,)):
+                rows.tenants[tenant] = Tenant(
+                    last_position=last, queued=queued, unfinished=unfinished, webhooks_version=version
+                )
+        for tenant in self._subscriptions.stale(rows.tenants):
+            version = rows.tenants[tenant].webhooks_version
+            self._subscriptions.learn(tenant, version, query(_SELECT_WEBHOOKS, (tenant,)))
 
 
 class _Writing:
@@ -148,7 +174,7 @@ class _Writing:
             (_INSERT_MESSAGES, "", written.messages),
             (
                 _PUT_TENANTS,
-                "",
+                _PUT_TENANTS_END,
                 [_tenant_row(tenant, rows) for tenant in written.tenants],
             ),
             (_UPDATE_SESSIONS, _UPDATE_SESSIONS_END, [_session_row(s, rows) for s in written.sessions]),
@@ -157,6 +183,7 @@ class _Writing:
                 "",
                 [(*key, k.fingerprint, k.task_id, k.expires_at) for key, k in written.keys.items()],
             ),
+            (_INSERT_DELIVERIES, "", written.deliveries),
         ]
 
     def __call__(self, handle: Handle) -> None:
@@ -195,14 +222,18 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 _SELECT_KEY = """
     SELECT fingerprint, task_id, expires_at FROM idempotency WHERE tenant=? AND scope=? AND key=?
 """
-_SELECT_TENANT = "SELECT last_position, queued, unfinished FROM tenants WHERE tenant=?"
+_SELECT_TENANT = "SELECT last_position, queued, unfinished, webhooks_version FROM tenants WHERE tenant=?"
+_SELECT_WEBHOOKS = "SELECT id, body FROM webhooks WHERE tenant=? AND enabled ORDER BY id"
 _INSERT_TASKS = _insert("tasks", CREATED_COLUMNS)
 _INSERT_LABELS = _insert("labels", ("task_id", "key", "value"))
 _INSERT_EVENTS = _insert("events", EVENT_COLUMNS)
 _INSERT_MESSAGES = _insert("messages", ("task_id", "body"))
-_PUT_TENANTS = _insert("tenants", ("tenant", "last_position", "queued", "unfinished")).replace(
-    "INSERT", "REPLACE"
+_PUT_TENANTS = _insert("tenants", ("tenant", "last_position", "queued", "unfinished"))
+_PUT_TENANTS_END = (
+    "ON CONFLICT (tenant) DO UPDATE SET last_position = excluded.last_position,"
+    " queued = excluded.queued, unfinished = excluded.unfinished"
 )
+_INSERT_DELIVERIES = _insert("webhook_deliveries", DELIVERY_COLUMNS)
 _PUT_KEYS = _insert(
     "idempotency", ("tenant", "scope", "key", "fingerprint", "task_id", "expires_at")
 ).replace("INSERT", "REPLACE")

@@ -13,6 +13,7 @@ from app.telemetry.metrics.process import ProcessMetrics
 from app.telemetry.metrics.spans import SpanMetrics
 from app.telemetry.metrics.storage import StorageMetrics
 from app.telemetry.metrics.tasks import TaskMetrics
+from app.telemetry.metrics.webhooks import WebhookMetrics
 from app.telemetry.metrics.work import WorkMetrics
 
 
@@ -30,6 +31,7 @@ class Metrics:
         self.breakers = BreakerMetrics(registry)
         self.storage = StorageMetrics(registry)
         self.listeners = ListenerMetrics(registry)
+        self.webhooks = WebhookMetrics(registry)
         self.spans = SpanMetrics(registry)
         self.process = ProcessMetrics(registry)
 

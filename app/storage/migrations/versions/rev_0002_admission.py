@@ -148,6 +148,68 @@ def upgrade() -> None:
         "UPDATE tenants SET unfinished = (SELECT count(*) FROM tasks"
         " WHERE tasks.tenant = tenants.tenant AND tasks.state IN ('queued', 'running'))"
     )
+    op.add_column(
+        "tenants", sa.Column("webhooks_version", sa.BigInteger(), nullable=False, server_default="0")
+    )
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("webhook_id", sa.String(length=128), nullable=False),
+        sa.Column("tenant", sa.String(length=128), nullable=False),
+        sa.Column("task_id", sa.String(length=128), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("next_attempt_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_attempt_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_status", sa.Integer(), nullable=True),
+        sa.Column("claim", sa.String(length=32), nullable=True),
+        sa.Column("traceparent", sa.String(length=64), nullable=True),
+        sa.Column("last_error", sa.LargeBinary(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_deliveries")),
+        comment="What endpoints are told: written with the event, due while next_attempt_at is set",
+    )
+    op.create_index(
+        "ix_webhook_deliveries_due",
+        "webhook_deliveries",
+        ["webhook_id", "next_attempt_at"],
+        sqlite_where=sa.text("next_attempt_at IS NOT NULL"),
+        postgresql_where=sa.text("next_attempt_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_ended",
+        "webhook_deliveries",
+        ["ended_at"],
+        sqlite_where=sa.text("ended_at IS NOT NULL"),
+        postgresql_where=sa.text("ended_at IS NOT NULL"),
+    )
+    op.create_index(op.f("ix_webhook_deliveries_task_id"), "webhook_deliveries", ["task_id"])
+    op.create_index(
+        op.f("ix_webhook_deliveries_webhook_id_created_at_id"),
+        "webhook_deliveries",
+        ["webhook_id", "created_at", "id"],
+    )
+    op.create_table(
+        "webhooks",
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("tenant", sa.String(length=128), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("rotated_at", sa.BigInteger(), nullable=True),
+        sa.Column("previous_until", sa.BigInteger(), nullable=True),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("previous_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks")),
+        comment="Endpoints that are told of tasks; their secrets are sealed",
+    )
+    op.create_index(op.f("ix_webhooks_tenant_created_at_id"), "webhooks", ["tenant", "created_at", "id"])
     op.create_table(
         "keyed_calls",
         sa.Column("tenant", sa.String(length=128), nullable=False),
