@@ -1,7 +1,8 @@
 """Admission: the only path by which a call gets in, on any protocol.
 
 Both front ends hand in a neutral `CallHead` and get an `Admitted` back, or a `DomainError` to
-render. Order: authenticate -> authorise -> deadline -> limits. Whoever admits a call releases it.
+render. Order: authenticate -> turn -> authorise -> deadline -> idempotency key -> limits. Whoever admits a
+call releases it.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from app.domain.errors import CallDeadlineError, InvalidRequestError, Permission
 from app.domain.identity import Principal
 from app.domain.quotas import Quota
 from app.policy.idempotency_keys import idempotency_key_of
+from app.policy.turns import PACES, Turns
 from app.policy.use_cases import USE_CASES, UseCase
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -158,9 +160,12 @@ class Admitted:
 class Admission:
     """The one road in, for both protocols and all dialects."""
 
-    def __init__(self, authenticator: Authenticator, limiter: Limiter | None = None) -> None:
+    def __init__(
+        self, authenticator: Authenticator, limiter: Limiter | None = None, *, turns: Turns | None = None
+    ) -> None:
         self._authenticator = authenticator
         self._limiter = limiter or Unlimited()
+        self._turns = turns or Turns()
 
     async def admit(self, head: CallHead) -> Admitted:
         """The call's context and what it took.
@@ -170,6 +175,7 @@ class Admission:
         """
         came = asyncio.get_running_loop().time()
         principal = await self._authenticator.authenticate(head)
+        await self._turns.take(principal.tenant, PACES[head.protocol])
         use_case = authorised(principal, head.method)
         deadline = _deadline(came, head.timeout_s)
         key = idempotency_key_of(head.metadata)
