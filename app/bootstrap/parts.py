@@ -16,6 +16,7 @@ from app.bootstrap.agents import build_models, build_providers, build_tools, run
 from app.bootstrap.breakers import build_board
 from app.bootstrap.budgets import open_budgets
 from app.bootstrap.storage import Storage, open_storage
+from app.bootstrap.traces import span_export
 from app.domain.ids import ENTROPY_BYTES, make_id
 from app.engine.fleet import Fleet
 from app.models.base import ModelSource
@@ -25,6 +26,7 @@ from app.service.idempotency import KeyedCalls
 from app.settings import Settings
 from app.telemetry.log_spans import LogSpanProcessor
 from app.telemetry.metrics import Metrics
+from app.telemetry.recording import Sampling
 from app.telemetry.tracing import Tracing, open_tracing
 from app.tools.egress import Egress
 from app.tools.registry import ToolRegistry
@@ -63,11 +65,17 @@ async def open_parts(
     """Open the parts; `stack` closes them. For the parameters and errors see `open_gateway`."""
     metrics, feeds, mint = Metrics(), Feeds(), _minter(_now)
     instance_id = secrets.token_hex(8)
+    export = span_export(settings.traces, metrics)
     tracing = open_tracing(
-        [*span_processors, *([LogSpanProcessor()] if settings.telemetry.spans_to_log else [])],
-        service_name=NAME,
+        [
+            *span_processors,
+            *([LogSpanProcessor()] if settings.telemetry.spans_to_log else []),
+            *([export] if export else []),
+        ],
+        service_name=settings.traces.service_name,
         service_version=installed_version(NAME),
         instance_id=instance_id,
+        sampling=Sampling(settings.traces.sampling_ratio, settings.traces.parent_based),
     )
     stack.push_async_callback(tracing.aclose)
     storage = await open_storage(settings, stack, feeds, metrics, replica_id=instance_id)

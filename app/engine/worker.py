@@ -17,9 +17,9 @@ from app.domain.errors import (
     NotFoundError,
     StaleOwnerError,
     StorageUnavailableError,
-    TaskTimeoutError,
 )
 from app.domain.ids import TaskId
+from app.domain.run_errors import TaskTimeoutError
 from app.domain.secrets import Secret
 from app.domain.tasks import Statistics, Task, TaskResult
 from app.engine.run import EngineRun, Surroundings
@@ -102,15 +102,24 @@ class Worker:
         self._claims.add(claim)
         self._idle.clear()
         try:
-            decision = lifecycle.claimed(self._now(), ticket=ticket, max_recoveries=self._max_recoveries)
+            since: datetime | None = None
+            take = lifecycle.claimed(self._now(), ticket=ticket, max_recoveries=self._max_recoveries)
+
+            def claimed(task: Task) -> lifecycle.Change:
+                nonlocal since
+                since = task.updated_at if task.state == "queued" else None
+                return take(task)
+
             try:
-                task = await self._around.stores.tasks.update(task_id, decision)
+                task = await self._around.stores.tasks.update(task_id, claimed)
             except StorageUnavailableError:
                 raise  # the queue hands it out again
             except DomainError as error:
                 log.debug("task %s is not there to claim: %s", task_id, error.message)
                 return
             if not task.state.terminal:
+                if since is not None:
+                    self._note_wait(task, since)
                 await self._carry_out(task, claim)
         finally:
             self._claims.discard(claim)
@@ -119,6 +128,10 @@ class Worker:
     def _see_whether_idle(self) -> None:
         if not self._runs and not self._claims:
             self._idle.set()
+
+    def _note_wait(self, task: Task, since: datetime) -> None:
+        plan = spans.queue_wait(task.id, tenant=task.tenant, epoch=task.epoch)
+        self._around.tracing.start(plan, parent=task.traceparent, started_at=since).end()
 
     def touched(self, task_id: TaskId | None) -> None:
         """The task (None: perhaps any) was changed: what is being claimed looks again when it runs."""

@@ -29,6 +29,7 @@ from app.settings.running import EngineSettings, LimitSettings, ModelSettings, S
 from app.settings.sections import Section
 from app.settings.telemetry import TelemetrySettings
 from app.settings.tls import TlsSettings
+from app.settings.traces import TraceSettings, standard_values
 
 PREFIX = "GATEWAY_"
 CONFIG_VARIABLE = "GATEWAY_CONFIG"
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     secrets: SecretsSettings = SecretsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    traces: TraceSettings = TraceSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -131,14 +133,16 @@ class Settings(BaseSettings):
 
 
 class _SeedNames(PydanticBaseSettingsSource):
-    """Reads `Settings.seeds` from the environment."""
+    """Reads `Settings.seeds` from the environment, and what OpenTelemetry has names for."""
 
     def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
         del field
         return None, field_name, False
 
-    def __call__(self) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
+    def __call__(self) -> dict[str, dict[str, object]]:
+        found: dict[str, dict[str, object]] = {}
+        if traces := standard_values(os.environ):
+            found["traces"] = traces
         for name, (section, setting) in Settings.seeds.items():
             value = os.environ.get(name)
             if value:

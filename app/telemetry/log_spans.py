@@ -2,8 +2,7 @@
 
 import logging
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import format_span_id, format_trace_id
 
 log = logging.getLogger("agentgateway.spans")
@@ -11,9 +10,6 @@ log = logging.getLogger("agentgateway.spans")
 
 class LogSpanProcessor(SpanProcessor):
     """Writes one INFO line per ended span: name, ids, milliseconds, attributes."""
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing to say yet."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """One line."""

@@ -86,7 +86,7 @@ def configure_logging(level: str, *, style: Style = "auto", stream: TextIO | Non
     root = logging.getLogger()
     root.setLevel(level.upper())
     root.handlers[:] = [handler]
-    for chatty in ("alembic", "httpx", "httpcore"):
+    for chatty in ("alembic", "httpx", "httpcore", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -86,6 +86,24 @@ class Metrics:
             registry=self._registry,
         )
 
+        self.spans_exported = Counter(
+            "agentgateway_spans_exported", "Spans that the collector took.", registry=self._registry
+        )
+        self.spans_lost = Counter(
+            "agentgateway_spans_lost",
+            "Spans that no collector got: queue_full, export_failed or shutdown.",
+            ["reason"],
+            registry=self._registry,
+        )
+
+    def exported(self, spans: int) -> None:
+        """The collector took so many spans."""
+        self.spans_exported.inc(spans)
+
+    def lost(self, spans: int, reason: str) -> None:
+        """So many spans are gone, for the reason."""
+        self.spans_lost.labels(reason).inc(spans)
+
     def answered(self, protocol: str, method: str, outcome: str, duration_s: float) -> None:
         """One call is over, streams at their last byte."""
         self.requests.labels(protocol, method, outcome).inc()

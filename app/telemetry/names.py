@@ -57,3 +57,11 @@ SANDBOX_MAKE: Final = "agentgateway.sandbox.make"
 ACTION: Final = "agentgateway.action"
 COST_USD: Final = "agentgateway.cost_usd"
 TIME_TO_FIRST_EVENT_S: Final = "agentgateway.time_to_first_event_s"
+
+# --- events of sandbox.step
+STEP_INPUT: Final = "sandbox.input"
+"""The sandbox is this step's alone, and the action begins."""
+STEP_SETTLE: Final = "sandbox.settle"
+"""The action is over, and what it changed has been read back."""
+STEP_CAPTURE: Final = "sandbox.capture"
+"""What was seen is kept: output, files, a screenshot."""

@@ -40,3 +40,10 @@ def redact(text: str) -> str:
     text = _SHAPED.sub(lambda match: f"{match['keep'] or ''}{MASK}", text)
     text = _KEYED.sub(lambda match: f"{match['name']}{match['scheme']}{MASK}", text)
     return _USERINFO.sub(lambda match: f"{match['user']}{MASK}", text)
+
+
+def writable(text: str) -> str:
+    """`text` with `?` for each lone surrogate: nothing that is written as UTF-8 can hold one."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,6 +1,6 @@
 """The spans we make: name, kind and the attributes that samplers must see at the start.
 
-One trace reads: server span -> task -> invoke_agent -> (chat | execute_tool -> sandbox.step).
+One trace reads: server span -> (queue.wait | task -> invoke_agent -> (chat | execute_tool -> sandbox.step)).
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,6 +63,14 @@ def task(task_id: str, *, tenant: str, epoch: int, session_id: str | None = None
                 names.GEN_AI_CONVERSATION_ID: session_id,
             }
         ),
+    )
+
+
+def queue_wait(task_id: str, *, tenant: str, epoch: int) -> SpanPlan:
+    """From queued to claimed; `epoch` is that of the claim. A sibling of the run that follows."""
+    return SpanPlan(
+        name="queue.wait",
+        attributes={names.TASK_ID: task_id, names.TENANT: tenant, names.TASK_EPOCH: epoch},
     )
 
 
@@ -137,7 +145,7 @@ def execute_tool(tool: str, *, call_id: str | None = None, kind: str = "function
 def sandbox_step(
     action: str, *, make: str, sandbox_id: str | None = None, step: int | None = None
 ) -> SpanPlan:
-    """One action carried out by a sandbox, from input over settling to capture."""
+    """One action carried out by a sandbox; its events say when input was done, settled and captured."""
     return SpanPlan(
         name="sandbox.step",
         attributes=_known(

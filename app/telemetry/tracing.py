@@ -1,37 +1,34 @@
-"""Starts and ends spans. The one room that touches the OpenTelemetry SDK."""
+"""Starts and ends spans, and knows which one is current."""
 
 import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final, final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, Status, StatusCode, Tracer
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, NonRecordingSpan, SpanContext
 
 from app.domain.errors import DomainError
 from app.telemetry import names, traceparent
+from app.telemetry.recording import RecordedSpan, Recorder, Sampling
+from app.telemetry.redaction import redact
 from app.telemetry.spans import AttributeValue, SpanPlan
-
-_ROOT: Final = otel_context.Context()
-_UNKNOWN: Final = NonRecordingSpan(otel.INVALID_SPAN_CONTEXT)
 
 
 @final
 class Span:
     """A started span. Whoever started it ends it, once; the rest is free when it is not recorded."""
 
-    __slots__ = ("_span",)
+    __slots__ = ("_record", "context")
 
-    def __init__(self, span: otel.Span) -> None:
-        self._span = span
-
-    @property
-    def context(self) -> SpanContext:
-        return self._span.get_span_context()
+    def __init__(self, context: SpanContext, record: RecordedSpan | None = None) -> None:
+        self.context = context
+        self._record = record
 
     @property
     def traceparent(self) -> str | None:
@@ -40,15 +37,31 @@ class Span:
 
     @property
     def is_recording(self) -> bool:
-        return self._span.is_recording()
+        return self._record is not None
+
+    @property
+    def sampled_trace_id(self) -> str | None:
+        """The trace in which this span can be found, for exemplars; None when it is not recorded."""
+        return None if self._record is None else f"{self.context.trace_id:032x}"
 
     def rename(self, name: str) -> None:
-        self._span.update_name(name)
+        if self._record is not None:
+            self._record.rename(name)
 
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Set what became known after the start. Never content, never secrets."""
-        if self._span.is_recording():
-            self._span.set_attributes(attributes)
+        if self._record is not None:
+            self._record.put(attributes)
+
+    def set_foreign(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """The same for texts that somebody else wrote: a secret in one is masked."""
+        if self._record is not None:
+            self._record.put({name: _without_secrets(value) for name, value in attributes.items()})
+
+    def happened(self, name: str, attributes: Mapping[str, AttributeValue] | None = None) -> None:
+        """Note a moment within the span, as an event."""
+        if self._record is not None:
+            self._record.happened(name, attributes)
 
     def fail(self, error: BaseException | str) -> None:
         """Mark the span as failed: by a domain error its reason, by another its type, or by a given type.
@@ -56,23 +69,26 @@ class Span:
         The message is recorded for a `DomainError` only, which is safe to show; any other may contain what
         must not leave the process.
         """
-        if not self._span.is_recording():
+        if self._record is None:
             return
-        message = error.message if isinstance(error, DomainError) else None
-        self._span.set_attributes({names.ERROR_TYPE: error_type_of(error), names.OUTCOME: "error"})
-        self._span.set_status(Status(StatusCode.ERROR, message))
+        message = redact(error.message) if isinstance(error, DomainError) else None
+        self._record.put({names.ERROR_TYPE: error_type_of(error), names.OUTCOME: "error"})
+        self._record.failed(message)
 
     def end(self, outcome: BaseException | None = None) -> None:
         """End it; `outcome` is the exception that ended the work, if any. A cancellation is no failure."""
-        if self._span.is_recording():
+        record = self._record
+        if record is None:
+            return
+        if outcome is not None:
             if isinstance(outcome, (asyncio.CancelledError, GeneratorExit)):
-                self._span.set_attribute(names.OUTCOME, "cancelled")
-            elif outcome is not None:
+                record.put({names.OUTCOME: "cancelled"})
+            else:
                 self.fail(outcome)
-        self._span.end()
+        record.finish()
 
 
-NO_SPAN: Final = Span(_UNKNOWN)
+NO_SPAN: Final = Span(INVALID_SPAN_CONTEXT)
 """Names no trace; a child of it is a root."""
 
 Parent = Span | str | None
@@ -86,17 +102,16 @@ class Tracing:
     owner: it is never "current", since whoever resumes the generator is in another context. `span` is for
     plain blocks.
 
-    Without a tracer every span is a stand-in that keeps its parent's trace, so that ids still reach the logs
+    Without a recorder every span is a stand-in that keeps its parent's trace, so that ids still reach logs
     and the calls going out.
     """
 
-    def __init__(self, tracer: Tracer | None = None, provider: TracerProvider | None = None) -> None:
-        self._tracer = tracer
-        self._provider = provider
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self._recorder = recorder
 
     @property
     def is_on(self) -> bool:
-        return self._tracer is not None
+        return self._recorder is not None
 
     def start(
         self,
@@ -105,6 +120,7 @@ class Tracing:
         parent: Parent,
         links: Sequence[str] = (),
         attributes: Mapping[str, AttributeValue] | None = None,
+        started_at: datetime | None = None,
     ) -> Span:
         """Start a span under `parent`. The caller must `end` it.
 
@@ -112,21 +128,29 @@ class Tracing:
             parent: a malformed traceparent counts as None.
             links: traceparents of the work this continues (before a restart, a pause, the queue).
             attributes: more of what is known now; joins the plan's.
+            started_at: when it began, if that was before now.
         """
-        if self._tracer is None:
-            above = _context_of(parent)
-            return NO_SPAN if above is None else Span(NonRecordingSpan(above))
-        return Span(
-            self._tracer.start_span(
-                plan.name,
-                context=_scope_of(parent),
-                kind=plan.kind,
-                attributes={**plan.attributes, **attributes} if attributes else plan.attributes,
-                links=[Link(context) for link in links if (context := traceparent.parse(link)) is not None],
-                record_exception=False,
-                set_status_on_exception=False,
-            )
+        above = _context_of(parent)
+        recorder = self._recorder
+        if recorder is None:
+            return NO_SPAN if above is None else Span(above)
+        context = recorder.context_below(above)
+        if not context.trace_flags:
+            return Span(context)
+        known = dict(plan.attributes)
+        if attributes:
+            known.update(attributes)
+        record = RecordedSpan(
+            plan.name,
+            plan.kind,
+            context,
+            above,
+            known,
+            [Link(linked) for link in links if (linked := traceparent.parse(link)) is not None],
+            recorder,
+            None if started_at is None else int(started_at.timestamp() * 1e9),
         )
+        return Span(context, recorder.started(record))
 
     @contextmanager
     def span(self, plan: SpanPlan, *, parent: Parent = None, links: Sequence[str] = ()) -> Generator[Span]:
@@ -136,7 +160,7 @@ class Tracing:
         and goes on; a cancellation is recorded as `cancelled`.
         """
         span = self.start(plan, parent=current_span() if parent is None else parent, links=links)
-        token = otel_context.attach(otel.set_span_in_context(span._span))  # pyright: ignore[reportPrivateUsage]
+        token = otel_context.attach(otel.set_span_in_context(_Current(span)))
         outcome: BaseException | None = None
         try:
             yield span
@@ -148,9 +172,9 @@ class Tracing:
             span.end(outcome)
 
     async def aclose(self) -> None:
-        """Export what is left and stop the processors. Waits as long as they do: bound it from outside."""
-        if self._provider is not None:
-            await asyncio.to_thread(self._provider.shutdown)
+        """Export what is left and stop the processors. Waits as long as they do."""
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.shutdown)
 
 
 def open_tracing(
@@ -159,12 +183,11 @@ def open_tracing(
     service_name: str,
     service_version: str,
     instance_id: str,
-    sample_ratio: float = 1.0,
+    sampling: Sampling | None = None,
 ) -> Tracing:
     """Tracing that hands ended spans to `processors`; with none of them it is off and costs next to nothing.
 
-    A caller's sampling decision is kept; `sample_ratio` (0 to 1) decides for traces that start here. Close it
-    with `aclose`.
+    Close it with `aclose`.
     """
     if not processors:
         return Tracing()
@@ -175,18 +198,22 @@ def open_tracing(
             "service.instance.id": instance_id,
         }
     )
-    provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(sample_ratio)), resource=resource, shutdown_on_exit=False
-    )
-    for processor in processors:
-        provider.add_span_processor(processor)
-    return Tracing(provider.get_tracer("agentgateway", service_version, names.SCHEMA_URL), provider)
+    scope = InstrumentationScope("agentgateway", service_version, names.SCHEMA_URL)
+    return Tracing(Recorder(processors, resource, scope, sampling or Sampling()))
 
 
 def current_span() -> Span:
     """The innermost `Tracing.span` block around the caller, else `NO_SPAN`."""
-    span = otel.get_current_span()
-    return Span(span) if span.get_span_context().is_valid else NO_SPAN
+    found = otel.get_current_span()
+    if isinstance(found, _Current):
+        return found.span
+    context = found.get_span_context()
+    return Span(context) if context.is_valid else NO_SPAN
+
+
+def current_trace_id_if_sampled() -> str | None:
+    """The trace of the `Tracing.span` block around the caller, if it is recorded: what an exemplar names."""
+    return current_span().sampled_trace_id
 
 
 def error_type_of(error: BaseException | str) -> str:
@@ -194,6 +221,14 @@ def error_type_of(error: BaseException | str) -> str:
     if isinstance(error, str):
         return error
     return error.reason if isinstance(error, DomainError) else type(error).__qualname__
+
+
+class _Current(NonRecordingSpan):
+    """How a span of ours shows to those who use OpenTelemetry's API: as the parent of theirs."""
+
+    def __init__(self, span: Span) -> None:
+        super().__init__(span.context)
+        self.span = span
 
 
 def _context_of(parent: Parent) -> SpanContext | None:
@@ -204,8 +239,9 @@ def _context_of(parent: Parent) -> SpanContext | None:
     return parent.context if parent.context.is_valid else None
 
 
-def _scope_of(parent: Parent) -> otel_context.Context:
-    if isinstance(parent, Span):
-        return otel.set_span_in_context(parent._span, _ROOT)  # pyright: ignore[reportPrivateUsage]
-    above = _context_of(parent)
-    return _ROOT if above is None else otel.set_span_in_context(NonRecordingSpan(above), _ROOT)
+def _without_secrets(value: AttributeValue) -> AttributeValue:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, bool | int | float):
+        return value
+    return tuple(redact(item) for item in value)

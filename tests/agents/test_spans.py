@@ -35,6 +35,7 @@ async def test_a_task_is_a_tree_of_spans(tmp_path: Path) -> None:
     spans = list(exporter.get_finished_spans())
     agent = "task > invoke_agent default"
     assert tree(spans) == [
+        "queue.wait",
         "task",
         agent,
         f"{agent} > chat gpt-test",

@@ -102,6 +102,7 @@ async def test_a_task_is_one_trace_from_the_call_to_the_sandbox(tmp_path: Path, 
     chat = f"{agent} > chat interpreter"
     write, read = f"{agent} > execute_tool write_file", f"{agent} > execute_tool read_file"
     assert kept.below(root) == [
+        "queue.wait",
         "task",
         agent,
         chat,
@@ -134,7 +135,7 @@ async def test_a_task_that_paused_goes_on_in_the_same_trace(tmp_path: Path, prot
     assert kept.open == []
     below = kept.below(kept.submission(protocol))
     runs = [span for span in kept.begun if span.name == "task"]
-    assert below.count("task") == len(runs) == 2
+    assert below.count("task") == below.count("queue.wait") == len(runs) == 2
     assert below.count("task > invoke_agent default") == 2
     assert "task > invoke_agent default > execute_tool calculator" in below
     facts = [span.attributes or {} for span in runs]

@@ -35,11 +35,15 @@ class Clients:
 
 
 @asynccontextmanager
-async def clients_of(gateway: GatewayProcess, key: str | None = None) -> AsyncGenerator[Clients]:
-    """Clients within a block; with `key` they present it."""
+async def clients_of(
+    gateway: GatewayProcess, key: str | None = None, *, traceparent: str | None = None
+) -> AsyncGenerator[Clients]:
+    """Clients within a block; with `key` they present it, with `traceparent` they are in a trace."""
     headers = {"X-Api-Key": key} if key else {}
+    if traceparent:
+        headers["traceparent"] = traceparent
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-    metadata = (("x-api-key", key),) if key else ()
+    metadata = tuple((name.lower(), value) for name, value in headers.items())
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
     async with (
         httpx.AsyncClient(

@@ -33,6 +33,8 @@ from app.sandboxes.local import database
 from app.sandboxes.local.code import CodeRunner, as_json, shown
 from app.sandboxes.local.files import FileEntry, Workspace, clean
 from app.sandboxes.local.waiting import finished
+from app.telemetry import names
+from app.telemetry.tracing import current_span
 
 KIND = "local"
 ACTIONS = (
@@ -99,6 +101,7 @@ class LocalSandbox:
             raise InvalidRequestError.of("timeout_s", "must be more than 0")
         arguments = actions.arguments_of(action, kind=KIND, supported=ACTIONS)
         started_at, began = datetime.now(UTC), monotonic()
+        current_span().happened(names.STEP_INPUT)
         whole = asyncio.timeout(timeout_s + 1.0)
         try:
             async with whole, self._counted(whole):
@@ -283,11 +286,13 @@ class LocalSandbox:
         return [(entry.path, read(entry.path, offset=0, max_bytes=MAX_KEPT_BYTES).data) for entry in small]
 
     async def _keep(self, files: Sequence[tuple[str, bytes]]) -> tuple[ArtifactRef, ...]:
+        current_span().happened(names.STEP_SETTLE)
         kept: list[ArtifactRef] = []
         for path, data in files:
             if len(data) <= MAX_KEPT_BYTES:
                 media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
                 kept.append(await self._spec.save_artifact(path, media_type, data))
+        current_span().happened(names.STEP_CAPTURE)
         return tuple(kept)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
