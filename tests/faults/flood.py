@@ -28,12 +28,15 @@ class Flood:
         """One connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         request = f"GET /v1/server HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {self._key}\r\n\r\n".encode()
-        while True:
-            writer.write(request)
-            length = _LENGTH.search(await reader.readuntil(b"\r\n\r\n"))
-            assert length is not None
-            await reader.readexactly(int(length[1]))
-            self._answered()
+        try:
+            while True:
+                writer.write(request)
+                length = _LENGTH.search(await reader.readuntil(b"\r\n\r\n"))
+                assert length is not None
+                await reader.readexactly(int(length[1]))
+                self._answered()
+        finally:
+            writer.close()
 
     async def grpc(self, channel: Any) -> None:
         """One caller on a channel that all share."""
