@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 
 from app.domain.errors import NotConfiguredError
 from app.domain.identity import TenantId
+from app.domain.rates import Rate
 from app.domain.secrets import Secret
 from app.policy.admission import Limiter
 from app.policy.buckets import Buckets, Guarded
