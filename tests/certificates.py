@@ -60,13 +60,20 @@ class Authority:
         ]
         return self._issue(file, "gateway", names, ExtendedKeyUsageOID.SERVER_AUTH, lasts)
 
-    def client(self, common_name: str, *, dns: tuple[str, ...] = (), uris: tuple[str, ...] = ()) -> Pair:
+    def client(
+        self,
+        common_name: str,
+        *,
+        dns: tuple[str, ...] = (),
+        uris: tuple[str, ...] = (),
+        lasts: timedelta = YEAR,
+    ) -> Pair:
         """For a client of that name."""
         names: list[x509.GeneralName] = [
             *(x509.DNSName(name) for name in dns),
             *(x509.UniformResourceIdentifier(uri) for uri in uris),
         ]
-        return self._issue(common_name, common_name, names, ExtendedKeyUsageOID.CLIENT_AUTH, YEAR)
+        return self._issue(common_name, common_name, names, ExtendedKeyUsageOID.CLIENT_AUTH, lasts)
 
     def _issue(
         self,

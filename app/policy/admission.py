@@ -1,7 +1,8 @@
 """Admission: the only path by which a call gets in, on any protocol.
 
 Both front ends hand in a neutral `CallHead` and get an `Admitted` back, or a `DomainError` to
-render. Order: authenticate -> authorise -> deadline -> limits. Whoever admits a call releases it.
+render. Order: authenticate -> turn -> authorise -> deadline -> idempotency key -> limits. Whoever admits a
+call releases it.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from app.domain.errors import (
 from app.domain.identity import Principal
 from app.domain.quotas import Quota
 from app.policy.idempotency_keys import idempotency_key_of
+from app.policy.turns import PACES, Turns
 from app.policy.use_cases import USE_CASES, UseCase
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -177,11 +179,13 @@ class Admission:
         authenticator: Authenticator,
         limiter: Limiter | None = None,
         *,
+        turns: Turns | None = None,
         refusals: RefusalLog | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._refusals = refusals
         self._limiter = limiter or Unlimited()
+        self._turns = turns or Turns()
 
     async def admit(self, head: CallHead) -> Admitted:
         """The call's context and what it took.
@@ -193,6 +197,7 @@ class Admission:
         principal: Principal | None = None
         try:
             principal = await self._authenticator.authenticate(head)
+            await self._turns.take(principal.tenant, PACES[head.protocol])
             use_case = authorised(principal, head.method)
         except (UnauthenticatedError, PermissionDeniedError) as error:
             if self._refusals is not None:

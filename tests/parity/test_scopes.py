@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from app.bootstrap.gateway import Gateway, open_gateway
 from app.policy.use_cases import SCOPES, USE_CASES
 from app.settings import Settings
 from rest_api.operations import OPERATIONS, REST_ONLY
-from tests.parity.drivers import Driver, Plain, RefusedError
+from tests.parity.drivers import SERVICES, Driver, Plain, RefusedError
 from tests.parity.test_walls import NAMELESS, NOWHERE, _drivers, _outcome, requests_for
 
 ADMIN = "key-of-the-administrator"
@@ -68,6 +69,21 @@ def a_request(rpc: str) -> Plain:
 
 def test_every_rpc_has_a_use_case_and_every_use_case_its_rpc() -> None:
     assert set(USE_CASES) == set(OPERATIONS) | set(REST_ONLY)
+
+
+FILTERS = {"TaskService/ListTasks": {"session_id", "agent_id"}}
+"""Ids that only narrow a listing: another's narrow it to nothing."""
+
+
+def test_every_rpc_that_takes_an_id_is_tried_with_another_s() -> None:
+    for rpc, request in requests_for(NOWHERE).items():
+        service, method = rpc.split("/")
+        asked: Any = SERVICES[service].methods_by_name[method].input_type
+        within = [one.message_type for one in asked.fields if one.message_type is not None]
+        names = {field.name for message in (asked, *within) for field in message.fields}
+        ids = {name for name in names if name.endswith("_id") or name == "digest"}
+        ids -= {"request_id", "input_id"} | FILTERS.get(rpc, set())
+        assert not ids or request, rpc
 
 
 @pytest.mark.parametrize("rpc", OPERATIONS)

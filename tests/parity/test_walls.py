@@ -288,10 +288,12 @@ async def test_the_stream_of_all_tasks_is_one_tenant_s(callers: Callers) -> None
 async def test_the_same_idempotency_key_of_two_tenants_is_two_keys(callers: Callers) -> None:
     ids: set[str] = set()
     for number, driver in enumerate([*callers.a, *callers.b]):
-        task = {"instruction": f"of tenant {number // 2}", "agent_id": "echo"}
+        title = f"of tenant {number // 2}"
+        task = {"instruction": title, "agent_id": "echo"}
         ids.add((await driver.call("TaskService/SubmitTask", task=task, request_id="once"))["id"])
+        ids.add((await driver.call("SessionService/CreateSession", title=title, request_id="once"))["id"])
 
-    assert len(ids) == 2  # one a tenant, whatever the protocol
+    assert len(ids) == 4  # a task and a session of each tenant, whatever the protocol
 
 
 async def test_answers_of_tools_are_kept_for_one_tenant_only(callers: Callers) -> None:
