@@ -14,6 +14,7 @@ from app.bootstrap.certificates import CertificateWatch, load_certificate, utc_n
 from app.bootstrap.limits import open_limiter
 from app.bootstrap.listeners import grpc_listener, rest_listener
 from app.bootstrap.parts import NAME, Parts, open_parts
+from app.bootstrap.secrets import secrets_of
 from app.bootstrap.service import build_service
 from app.bootstrap.storage import Storage
 from app.bootstrap.unix_sockets import claimed
@@ -25,6 +26,7 @@ from app.policy.admission import Admission
 from app.service.agent_service import AgentService
 from app.service.feeds import Feeds
 from app.settings import Settings
+from app.telemetry.known_secrets import knowing
 from app.telemetry.metrics import Metrics
 from grpc_service.server import GrpcServer
 from rest_api.uvicorn_server import UvicornServer
@@ -145,6 +147,7 @@ async def open_gateway(
     """
     loaded = load_certificate(settings.tls, utc_now())
     async with AsyncExitStack() as stack:
+        stack.enter_context(knowing(*secrets_of(settings)))
         parts = await open_parts(settings, stack, runtimes=runtimes, span_processors=span_processors)
         feeds, metrics, tracing = parts.feeds, parts.metrics, parts.tracing
         engine = _engine(parts)

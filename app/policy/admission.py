@@ -7,7 +7,7 @@ render. Order: authenticate -> authorise -> deadline -> limits. Whoever admits a
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Literal, Protocol
@@ -17,6 +17,7 @@ from app.domain.errors import CallDeadlineError, InvalidRequestError, Permission
 from app.domain.identity import Principal
 from app.domain.quotas import Quota
 from app.policy.use_cases import USE_CASES, UseCase
+from app.telemetry import known_secrets
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_TIMEOUT_S = 86_400.0
@@ -169,6 +170,7 @@ class Admission:
         CallDeadlineError, RateLimitedError.
         """
         came = asyncio.get_running_loop().time()
+        known_secrets.bind(*_credentials(head))
         principal = await self._authenticator.authenticate(head)
         use_case = authorised(principal, head.method)
         deadline = _deadline(came, head.timeout_s)
@@ -182,6 +184,14 @@ class Admission:
             idempotency_key=head.idempotency_key,
         )
         return Admitted(call, taken)
+
+
+def _credentials(head: CallHead) -> Iterator[str | None]:
+    """What nothing that is written about this call may repeat."""
+    yield head.metadata.get("x-api-key")
+    yield head.metadata.get("authorization", "").rpartition(" ")[2]
+    yield head.query_ticket
+    yield head.session_cookie
 
 
 def authorised(principal: Principal, method: str) -> UseCase:
