@@ -1,4 +1,4 @@
-"""What request headers ask for: media type, waiting, idempotency, versions. Pure functions."""
+"""What request headers ask for: media type, waiting, versions. Pure functions."""
 
 import re
 from collections.abc import Mapping
@@ -11,8 +11,6 @@ from rest_api.errors import HttpError
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
-_QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
-_TOKEN: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?")
 SHORTEST_TIMEOUT_S: Final = 0.001
 _WAIT: Final = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(;.*)?", re.IGNORECASE)
@@ -54,25 +52,6 @@ def timeout_of(headers: Mapping[str, str]) -> float | None:
             "Request-Timeout", f"must be at least {SHORTEST_TIMEOUT_S} s", "OUT_OF_RANGE"
         )
     return seconds
-
-
-def idempotency_key_of(headers: Mapping[str, str]) -> str | None:
-    """`Idempotency-Key`: a quoted string; an unquoted word is understood too.
-
-    Raises InvalidRequestError.
-    """
-    value = headers.get("idempotency-key")
-    if value is None:
-        return None
-    value = value.strip()
-    quoted = _QUOTED.fullmatch(value)
-    if quoted and quoted[1]:
-        return re.sub(r'\\(["\\])', r"\1", quoted[1])
-    if _TOKEN.fullmatch(value):
-        return value
-    raise InvalidRequestError.of(
-        "Idempotency-Key", 'must be a string in quotes, such as "8e03978e-40d5"', "INVALID_IDEMPOTENCY_KEY"
-    )
 
 
 def wait_of(prefer: str | None) -> timedelta | None:

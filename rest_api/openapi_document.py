@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from app.policy.admission import MAX_TIMEOUT_S
 from app.policy.quota_fields import NAMES
+from app.policy.use_cases import USE_CASES
 from rest_api.browsers import SECURE_NAME, TICKET
 from rest_api.errors import MEDIA_TYPE, STANDARD_TYPES, TYPES
 from rest_api.negotiation import ETAG_PATTERN, SHORTEST_TIMEOUT_S
@@ -126,20 +127,16 @@ _MESSAGES: Final = {
     "TaskIn": "TaskInput",
 }
 
-_HEADERS: Final[dict[str, list[dict[str, Any]]]] = {
-    "submitTask": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "Makes a retry safe: the same key and task answer with the first task (200, "
-            "`Idempotency-Replayed: true`). A quoted string of at most 255 characters.",
-            "schema": {"type": "string"},
-            "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
-        }
-    ],
-    "listTaskEvents": [],
-    "watchTasks": [],
+_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Makes a retry safe: the same key and request get the first answer (with "
+    "`Idempotency-Replayed: true`; a task with 200). While the first is under way: 409. With another "
+    "request: 422. A quoted string of at most 255 characters.",
+    "schema": {"type": "string"},
+    "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
 }
+_KEYED: Final = frozenset(operation_id_of(name) for name, use_case in USE_CASES.items() if use_case.takes_key)
 _LAST_EVENT_ID: Final[dict[str, Any]] = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -269,7 +266,8 @@ def _finish(path: str, operation: Document) -> None:
 def _finish_parameters(name: str, operation: Document, *, public: bool) -> None:
     parameters: list[Document] = operation.setdefault("parameters", [])
     if not public:
-        parameters += [dict(header) for header in _HEADERS.get(name, [])]
+        if name in _KEYED:
+            parameters.append(dict(_IDEMPOTENCY_KEY))
         if name in {"listTaskEvents", "watchTasks"}:
             parameters.append(dict(_LAST_EVENT_ID))
         parameters.append(dict(_TIMEOUT))

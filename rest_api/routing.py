@@ -26,11 +26,12 @@ from app.domain.errors import CallDeadlineError, InvalidRequestError, NotFoundEr
 from app.domain.ids import MAX_ID_LENGTH
 from app.policy.admission import NOTHING_TAKEN, Admission, Admitted, CallHead, Taken
 from app.policy.deadlines import MESSAGE, DefaultDeadline, without_default_deadline
+from app.policy.idempotency_keys import REPLAYED
 from app.service.agent_service import AgentService
 from app.telemetry import context as log_context
 from rest_api.browsers import SessionCookie
 from rest_api.errors import HttpError, invalid_body, invalid_query
-from rest_api.negotiation import EVENT_STREAM, JSON, idempotency_key_of, is_json, preferred, timeout_of
+from rest_api.negotiation import EVENT_STREAM, JSON, is_json, preferred, timeout_of
 from rest_api.operations import OPERATIONS, PUBLIC, REST_ONLY, STREAMED, operation_id_of
 from rest_api.peers import HttpPeer
 from rest_api.schemas.base import QueryIn, encoded
@@ -191,7 +192,11 @@ class OperationRoute(APIRoute):
         admitted = await admission
         try:
             request.scope["agentgateway.call"] = admitted.call
-            return admitted, await self._answer(request)
+            response = await self._answer(request)
+            idempotency = admitted.call.idempotency
+            if idempotency is not None and idempotency.replayed:
+                response.headers[REPLAYED] = "true"
+            return admitted, response
         except BaseException:
             admitted.release()
             raise
@@ -220,7 +225,6 @@ class OperationRoute(APIRoute):
                 timeout_s=timeout_s,
                 traceparent=exchange.traceparent,
                 request_id=exchange.request_id,
-                idempotency_key=idempotency_key_of(headers),
             )
         )
         exchange.taken = admitted.taken

@@ -18,18 +18,20 @@ from app.domain.artifacts import ArtifactRef
 from app.domain.call import CallContext
 from app.domain.errors import (
     BudgetExceededError,
-    CostLimitError,
     DomainError,
     InternalError,
     InvalidRequestError,
     StaleOwnerError,
-    StepLimitError,
     StorageUnavailableError,
-    TaskTimeoutError,
-    TokenLimitError,
 )
 from app.domain.events import MAX_EVENT_TEXT_CHARS, ToolCalled, ToolReturned
 from app.domain.ids import TaskId
+from app.domain.run_errors import (
+    CostLimitError,
+    StepLimitError,
+    TaskTimeoutError,
+    TokenLimitError,
+)
 from app.domain.sandboxes import Action, StepResult
 from app.domain.tools import ToolResult
 from app.telemetry import spans

@@ -25,8 +25,9 @@ from app.agents.toolset import Offer, Toolset
 from app.agents.transcript import unanswered
 from app.agents.turns import Turns
 from app.agents.usage import CallUsage, usage_of
-from app.domain.errors import DomainError, ModelAnswerError, StepLimitError
+from app.domain.errors import DomainError
 from app.domain.events import MAX_EVENT_TEXT_CHARS, ModelResponded, TurnStarted
+from app.domain.run_errors import ModelAnswerError, StepLimitError
 from app.domain.tasks import InputAnswer, InputRequest, TaskResult
 from app.models.base import ModelSource, ModelSpec, ResolvedModel
 from app.telemetry import names, spans

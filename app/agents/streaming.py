@@ -20,7 +20,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.settings import ModelSettings
 
-from app.domain.errors import ModelAnswerError, ModelRejectedError, ModelUnavailableError
+from app.domain.run_errors import ModelAnswerError, ModelRejectedError, ModelUnavailableError
 from app.models.base import ModelSource, ResolvedModel
 
 MAX_ANSWER_CHARS = 4_000_000

@@ -4,17 +4,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from app.bootstrap.storage import DATABASE_FILE
+from app.bootstrap.operating import operators_database
 from app.domain.budgets import BudgetLimits
-from app.domain.errors import StorageUnavailableError
 from app.domain.identity import TenantId
-from app.domain.secrets import Secret
 from app.policy.budgets import Budgets
 from app.settings import Settings
 from app.settings.budgets import DayLimits
 from app.storage.base_budgets import BudgetStore
 from app.storage.sql.budgets import SqlBudgetStore
-from app.storage.sqlite.beside import open_beside
 
 
 def _now() -> datetime:
@@ -38,20 +35,7 @@ async def open_budgets(settings: Settings, store: BudgetStore) -> Budgets:
 @asynccontextmanager
 async def operators_budgets(settings: Settings) -> AsyncGenerator[Budgets]:
     """The budgets, while a server may be running or not. Raises StorageUnavailableError."""
-    if settings.storage.backend == "sqlite":
-        async with open_beside(settings.storage.data_dir / DATABASE_FILE) as database:
-            yield await open_budgets(settings, SqlBudgetStore(database))
-        return
-    try:
-        from app.storage.postgres.database import Address, open_database
-    except ModuleNotFoundError as error:
-        raise StorageUnavailableError(
-            f"storage.backend=postgres needs {error.name}: pip install 'agent-gateway[postgres]'"
-        ) from error
-    url = settings.storage.postgres_url
-    assert url is not None  # noqa: S101 - checked by the settings
-    address = Address(dsn=Secret(url.get_secret_value()).reveal(), schema=settings.storage.postgres_schema)
-    async with open_database(address, pool_size=2) as database:
+    async with operators_database(settings) as database:
         yield await open_budgets(settings, SqlBudgetStore(database))
 
 

@@ -4,11 +4,10 @@ from contextlib import AsyncExitStack
 
 from app.domain.errors import NotConfiguredError
 from app.domain.identity import TenantId
-from app.domain.rates import Rate
 from app.domain.secrets import Secret
 from app.policy.admission import Limiter
 from app.policy.buckets import Buckets, Guarded
-from app.policy.limits import CLASSES, CallClass, Limits, Scope, ScopeLimits, Scopes
+from app.policy.limits import CallClass, Limits, Scope, ScopeLimits, Scopes
 from app.settings import Settings
 from app.settings.rate_limits import RateLimitSettings, ScopeSettings, rate_of
 from app.telemetry.metrics import Metrics
@@ -55,11 +54,14 @@ def _scopes(wanted: RateLimitSettings) -> Scopes:
 
 
 def _scope(given: ScopeSettings) -> ScopeLimits:
-    rates: dict[CallClass, Rate] = {}
-    for name in CLASSES:
-        text = getattr(given, name)
-        if text is not None:
-            rates[name] = rate_of(text)
+    texts: dict[CallClass, str | None] = {
+        "read": given.read,
+        "write": given.write,
+        "submit": given.submit,
+        "stream": given.stream,
+        "resume": given.resume,
+    }
+    rates: dict[CallClass, Rate] = {name: rate_of(text) for name, text in texts.items() if text}
     return ScopeLimits(rates=rates, streams=given.open_streams, calls=given.open_calls)
 
 

@@ -22,6 +22,7 @@ from app.engine.fleet import Fleet
 from app.models.base import ModelSource
 from app.policy.budgets import Budgets
 from app.service.feeds import Feeds
+from app.service.idempotency import KeyedCalls
 from app.settings import Settings
 from app.telemetry.log_spans import LogSpanProcessor
 from app.telemetry.metrics import Metrics
@@ -48,6 +49,7 @@ class Parts:
     tools: ToolRegistry
     fleet: Fleet
     budgets: Budgets
+    keyed: KeyedCalls
     runtimes: Mapping[str, AgentRuntime]
     now: Callable[[], datetime]
     mint: Callable[[str], str]
@@ -92,6 +94,13 @@ async def open_parts(
         mint=mint,
     )
     stack.push_async_callback(fleet.aclose)
+    keyed = KeyedCalls(
+        storage.stores.keyed_calls,
+        sealer=storage.sealer,
+        now=_now,
+        ttl=settings.engine.idempotency_ttl,
+    )
+    stack.push_async_callback(keyed.aclose)
     return Parts(
         settings=settings,
         instance_id=instance_id,
@@ -104,6 +113,7 @@ async def open_parts(
         tools=tools,
         fleet=fleet,
         budgets=await open_budgets(settings, storage.stores.budgets),
+        keyed=keyed,
         runtimes={**runtimes_of(models, tools, tracing), **(runtimes or {})},
         now=_now,
         mint=mint,

@@ -30,7 +30,9 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
     configuration = ConfigurationUseCases(
         stores.configuration, defaults=defaults_of(settings), sealer=parts.storage.sealer, now=now
     )
-    agents = AgentUseCases(stores.agents, built_in=built_in_agents(), runtimes=parts.runtimes, now=now)
+    agents = AgentUseCases(
+        stores.agents, built_in=built_in_agents(), runtimes=parts.runtimes, now=now, keyed=parts.keyed
+    )
     streams = StreamUseCases(stores.tasks, stores.journal, parts.feeds, heartbeat=settings.stream.heartbeat)
     tasks = TaskUseCases(
         stores.tasks,
@@ -50,10 +52,20 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
         tasks=tasks,
         streams=streams,
         sessions=SessionUseCases(
-            stores.sessions, stores.tasks, read_transcript=read_transcript, now=now, mint=mint
+            stores.sessions,
+            stores.tasks,
+            read_transcript=read_transcript,
+            now=now,
+            mint=mint,
+            keyed=parts.keyed,
         ),
         sandboxes=SandboxUseCases(
-            parts.fleet, stores.sandboxes, configuration, tracing=parts.tracing, budgets=parts.budgets
+            parts.fleet,
+            stores.sandboxes,
+            configuration,
+            tracing=parts.tracing,
+            budgets=parts.budgets,
+            keyed=parts.keyed,
         ),
         artifacts=ArtifactUseCases(stores.artifacts, stores.tasks),
         tools=ToolUseCases(
@@ -64,11 +76,14 @@ def build_service(parts: Parts, *, running: Callable[[], int]) -> AgentService:
             configuration,
             tracing=parts.tracing,
             budgets=parts.budgets,
+            keyed=parts.keyed,
         ),
         agents=agents,
         models=models,
         configuration=configuration,
-        keys=KeyUseCases(stores.credentials, forget=parts.access.verified.forget, now=now, mint=mint),
+        keys=KeyUseCases(
+            stores.credentials, forget=parts.access.verified.forget, now=now, mint=mint, keyed=parts.keyed
+        ),
         budgets=BudgetUseCases(parts.budgets),
         server=ServerUseCases(
             _identity(parts), stores.tasks, models, running=running, draining=lambda: tasks.draining

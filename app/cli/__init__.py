@@ -1,4 +1,4 @@
-"""The command line: `agent-gateway serve | doctor | config | budgets | version`."""
+"""The command line: `agent-gateway serve | doctor | config | keys | budgets | version`."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from pydantic_settings import SettingsError
 
 from app.cli.budgets import budgets
+from app.cli.keys import keys
 from app.settings import PREFIX, Settings, config_path, unknown_variables
 from app.settings.sections import Section
 
@@ -28,6 +29,7 @@ cli = typer.Typer(
 )
 config = typer.Typer(help="See the settings.", no_args_is_help=True)
 cli.add_typer(config, name="config")
+cli.add_typer(keys, name="keys")
 cli.add_typer(budgets, name="budgets")
 
 EXIT_CONFIGURATION = 78

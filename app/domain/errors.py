@@ -204,6 +204,12 @@ class IdempotencyMismatchError(DomainError):
     kind, reason = Kind.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"
 
 
+class IdempotencyInProgressError(DomainError):
+    """The first call with this idempotency key has not ended: come back for its answer."""
+
+    kind, reason = Kind.ABORTED, "IDEMPOTENCY_IN_PROGRESS"
+
+
 class QueueFullError(DomainError):
     """The bounded queue of tasks is full."""
 
@@ -220,19 +226,6 @@ class BudgetExceededError(RateLimitedError):
     """The tenant's budget of the day (UTC) is used up, or too little is left of it."""
 
     reason = "BUDGET_EXCEEDED"
-    quotas: tuple[Quota, ...] = ()
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        quotas: Sequence[Quota] = (),
-        retry_after: timedelta | None = None,
-        **facts: str | int,
-    ) -> None:
-        super().__init__(message, retry_after=retry_after)
-        self.facts = {name: str(value) for name, value in facts.items()}
-        self.quotas = tuple(quotas)
 
 
 class QuotaExceededError(DomainError):
@@ -332,75 +325,3 @@ class ToolFailedError(DomainError):
     """A tool could not do what it was asked for; the model is told."""
 
     kind, reason = Kind.FAILED_PRECONDITION, "TOOL_FAILED"
-
-
-# --- models ------------------------------------------------------------------------------------------
-
-
-class ModelAuthError(DomainError):
-    """The provider refused the key."""
-
-    kind, reason = Kind.FAILED_PRECONDITION, "MODEL_AUTH_FAILED"
-
-
-class ModelRateLimitedError(DomainError):
-    """The provider's rate limit, after our retries."""
-
-    kind, reason = Kind.RESOURCE_EXHAUSTED, "MODEL_RATE_LIMITED"
-
-
-class ModelUnavailableError(DomainError):
-    """The provider fails or cannot be reached, after our retries."""
-
-    kind, reason = Kind.UNAVAILABLE, "MODEL_UNAVAILABLE"
-
-
-class ModelRejectedError(DomainError):
-    """The provider says the request is wrong (context too long, unknown model, policy)."""
-
-    kind, reason = Kind.FAILED_PRECONDITION, "MODEL_REJECTED"
-
-
-class ModelAnswerError(DomainError):
-    """The provider's answer cannot be understood."""
-
-    kind, reason = Kind.UNAVAILABLE, "MODEL_MALFORMED_ANSWER"
-
-
-class ModelTimeoutError(DomainError):
-    """The model did not answer in time."""
-
-    kind, reason = Kind.DEADLINE_EXCEEDED, "MODEL_TIMEOUT"
-
-
-# --- a task's own limits ---------------------------------------------------------------------------
-
-
-class StepLimitError(DomainError):
-    """The task used its last step."""
-
-    kind, reason = Kind.RESOURCE_EXHAUSTED, "STEP_LIMIT"
-
-
-class TokenLimitError(DomainError):
-    """The task used its last token."""
-
-    kind, reason = Kind.RESOURCE_EXHAUSTED, "TOKEN_LIMIT"
-
-
-class CostLimitError(DomainError):
-    """The task used its last cent."""
-
-    kind, reason = Kind.RESOURCE_EXHAUSTED, "COST_LIMIT"
-
-
-class TaskTimeoutError(DomainError):
-    """The task's wall time is over."""
-
-    kind, reason = Kind.DEADLINE_EXCEEDED, "TASK_TIMEOUT"
-
-
-class TooManyAttemptsError(DomainError):
-    """The task was claimed too often: each of its owners died."""
-
-    kind, reason = Kind.INTERNAL, "TOO_MANY_ATTEMPTS"

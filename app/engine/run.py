@@ -10,7 +10,7 @@ from time import monotonic
 from app.domain import lifecycle
 from app.domain.artifacts import ArtifactRef
 from app.domain.call import CallContext
-from app.domain.errors import CostLimitError, DomainError, StepLimitError, TokenLimitError
+from app.domain.errors import DomainError
 from app.domain.events import (
     MAX_EVENT_TEXT_CHARS,
     ArtifactCreated,
@@ -20,6 +20,7 @@ from app.domain.events import (
 )
 from app.domain.identity import Principal
 from app.domain.ids import Digest, SandboxId, TaskId
+from app.domain.run_errors import CostLimitError, StepLimitError, TokenLimitError
 from app.domain.sandboxes import Action, StepResult
 from app.domain.secrets import Secret
 from app.domain.tasks import InputAnswer, Statistics, Task

@@ -17,9 +17,9 @@ from app.domain.errors import (
     NotFoundError,
     StaleOwnerError,
     StorageUnavailableError,
-    TaskTimeoutError,
 )
 from app.domain.ids import TaskId
+from app.domain.run_errors import TaskTimeoutError
 from app.domain.secrets import Secret
 from app.domain.tasks import Statistics, Task, TaskResult
 from app.engine.run import EngineRun, Surroundings

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_ai import exceptions as ai
 
 from app.domain.breaker import Verdict
-from app.domain.errors import (
-    DomainError,
+from app.domain.errors import DomainError
+from app.domain.run_errors import (
     ModelAnswerError,
     ModelAuthError,
     ModelRateLimitedError,

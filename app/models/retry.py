@@ -17,7 +17,8 @@ from pydantic_ai.settings import ModelSettings
 
 from app.breakers.board import Circuit, CircuitOpenError
 from app.domain.breaker import Verdict
-from app.domain.errors import DomainError, ModelUnavailableError
+from app.domain.errors import DomainError
+from app.domain.run_errors import ModelUnavailableError
 from app.models.base import RetryHook
 from app.models.connections import OpenResponses
 from app.models.errors import error_of_call, never_sent, verdict_of

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Literal, Protocol
 
-from app.domain.call import CallContext
+from app.domain.call import CallContext, Idempotency
 from app.domain.errors import CallDeadlineError, InvalidRequestError, PermissionDeniedError
 from app.domain.identity import Principal
 from app.domain.quotas import Quota
+from app.policy.idempotency_keys import idempotency_key_of
 from app.policy.use_cases import USE_CASES, UseCase
 from app.telemetry import known_secrets
 
@@ -83,7 +84,6 @@ class CallHead:
     timeout_s: float | None = None
     traceparent: str | None = None
     request_id: str | None = None
-    idempotency_key: str | None = None
 
 
 class Authenticator(Protocol):
@@ -166,14 +166,15 @@ class Admission:
     async def admit(self, head: CallHead) -> Admitted:
         """The call's context and what it took.
 
-        Raises UnauthenticatedError, PermissionDeniedError, InvalidRequestError (a timeout that is none),
-        CallDeadlineError, RateLimitedError.
+        Raises UnauthenticatedError, PermissionDeniedError, InvalidRequestError (a timeout or an idempotency
+        key that is none), CallDeadlineError, RateLimitedError.
         """
         came = asyncio.get_running_loop().time()
         known_secrets.bind(*_credentials(head))
         principal = await self._authenticator.authenticate(head)
         use_case = authorised(principal, head.method)
         deadline = _deadline(came, head.timeout_s)
+        key = idempotency_key_of(head.metadata)
         taken = await self._limiter.take(principal, use_case, head)
         call = CallContext(
             principal=principal,
@@ -181,7 +182,7 @@ class Admission:
             protocol=head.protocol,
             deadline=deadline,
             traceparent=head.traceparent,
-            idempotency_key=head.idempotency_key,
+            idempotency=None if key is None else Idempotency(key),
         )
         return Admitted(call, taken)
 

@@ -13,16 +13,20 @@ MethodClass = Literal["read", "write", "submit", "stream"]
 
 @dataclass(frozen=True, slots=True)
 class UseCase:
-    """The scope a caller needs, the class its calls are counted in, and whether it stays open as a stream."""
+    """The scope a caller needs, the class its calls are counted in, and whether it stays open as a stream.
+
+    `takes_key` says whether it honours an idempotency key; what does not is harmless to repeat.
+    """
 
     scope: str
     kind: MethodClass
     streamed: bool = False
+    takes_key: bool = False
 
 
 USE_CASES: Final[dict[str, UseCase]] = {
-    "TaskService/SubmitTask": UseCase("tasks:write", "submit"),
-    "TaskService/RunTask": UseCase("tasks:write", "submit", streamed=True),
+    "TaskService/SubmitTask": UseCase("tasks:write", "submit", takes_key=True),
+    "TaskService/RunTask": UseCase("tasks:write", "submit", streamed=True, takes_key=True),
     "TaskService/GetTask": UseCase("tasks:read", "read"),
     "TaskService/ListTasks": UseCase("tasks:read", "read"),
     "TaskService/WatchTask": UseCase("tasks:read", "stream", streamed=True),
@@ -33,35 +37,35 @@ USE_CASES: Final[dict[str, UseCase]] = {
     "TaskService/ResumeTask": UseCase("tasks:write", "write"),
     "TaskService/ProvideInput": UseCase("tasks:write", "write"),
     "TaskService/DeleteTask": UseCase("tasks:write", "write"),
-    "SessionService/CreateSession": UseCase("sessions:write", "write"),
+    "SessionService/CreateSession": UseCase("sessions:write", "write", takes_key=True),
     "SessionService/GetSession": UseCase("sessions:read", "read"),
     "SessionService/ListSessions": UseCase("sessions:read", "read"),
     "SessionService/DeleteSession": UseCase("sessions:write", "write"),
     "SessionService/GetTranscript": UseCase("sessions:read", "read"),
     "SandboxService/ListSandboxKinds": UseCase("sandboxes:read", "read"),
-    "SandboxService/CreateSandbox": UseCase("sandboxes:write", "write"),
+    "SandboxService/CreateSandbox": UseCase("sandboxes:write", "write", takes_key=True),
     "SandboxService/GetSandbox": UseCase("sandboxes:read", "read"),
     "SandboxService/ListSandboxes": UseCase("sandboxes:read", "read"),
-    "SandboxService/ActInSandbox": UseCase("sandboxes:write", "write"),
-    "SandboxService/CaptureScreenshot": UseCase("sandboxes:write", "write"),
+    "SandboxService/ActInSandbox": UseCase("sandboxes:write", "write", takes_key=True),
+    "SandboxService/CaptureScreenshot": UseCase("sandboxes:write", "write", takes_key=True),
     "SandboxService/DeleteSandbox": UseCase("sandboxes:write", "write"),
     "ArtifactService/GetArtifact": UseCase("artifacts:read", "read"),
     "ArtifactService/ListArtifacts": UseCase("artifacts:read", "read"),
     "ArtifactService/ReadArtifact": UseCase("artifacts:read", "read"),
     "ToolService/ListTools": UseCase("tools:read", "read"),
     "ToolService/GetTool": UseCase("tools:read", "read"),
-    "ToolService/ExecuteTool": UseCase("tools:execute", "write"),
-    "AgentDefinitionService/CreateAgent": UseCase("agents:write", "write"),
+    "ToolService/ExecuteTool": UseCase("tools:execute", "write", takes_key=True),
+    "AgentDefinitionService/CreateAgent": UseCase("agents:write", "write", takes_key=True),
     "AgentDefinitionService/GetAgent": UseCase("agents:read", "read"),
     "AgentDefinitionService/ListAgents": UseCase("agents:read", "read"),
     "AgentDefinitionService/UpdateAgent": UseCase("agents:write", "write"),
     "AgentDefinitionService/DeleteAgent": UseCase("agents:write", "write"),
     "ConfigurationService/GetConfiguration": UseCase("configuration:read", "read"),
     "ConfigurationService/UpdateConfiguration": UseCase("configuration:write", "write"),
-    "KeyService/CreateKey": UseCase("keys:write", "write"),
+    "KeyService/CreateKey": UseCase("keys:write", "write", takes_key=True),
     "KeyService/GetKey": UseCase("keys:read", "read"),
     "KeyService/ListKeys": UseCase("keys:read", "read"),
-    "KeyService/RotateKey": UseCase("keys:write", "write"),
+    "KeyService/RotateKey": UseCase("keys:write", "write", takes_key=True),
     "KeyService/RevokeKey": UseCase("keys:write", "write"),
     "BudgetService/GetBudget": UseCase("budgets:read", "read"),
     "ModelService/ListModels": UseCase("models:read", "read"),

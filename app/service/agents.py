@@ -14,6 +14,7 @@ from app.domain.errors import (
 )
 from app.domain.ids import AgentId
 from app.domain.paging import Page, page_size
+from app.service.idempotency import KeyedCalls, PlainAnswers, idempotent
 from app.service.inputs import AgentInput, check_agent
 from app.storage.base import AgentStore
 
@@ -28,7 +29,9 @@ class AgentUseCases:
         built_in: Mapping[AgentId, AgentDefinition],
         runtimes: Collection[str],
         now: Callable[[], datetime],
+        keyed: KeyedCalls,
     ) -> None:
+        self.keyed = keyed
         self._store = store
         self._built_in = built_in
         self._runtimes = frozenset(runtimes)
@@ -51,6 +54,7 @@ class AgentUseCases:
         built_in = [replace(agent, tenant=call.tenant) for agent in self._built_in.values()]
         return Page(items=[*built_in, *stored.items], next_cursor=stored.next_cursor)
 
+    @idempotent("AgentDefinitionService/CreateAgent", PlainAnswers(AgentDefinition))
     async def create(self, call: CallContext, agent_id: AgentId, agent: AgentInput) -> AgentDefinition:
         """Raises InvalidRequestError, AlreadyExistsError."""
         self._check(agent_id, agent)

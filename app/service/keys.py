@@ -23,7 +23,9 @@ from app.domain.credentials import (
 from app.domain.errors import PermissionDeniedError
 from app.domain.ids import KeyId
 from app.domain.paging import Page, page_size
+from app.domain.secrets import Secret
 from app.policy.use_cases import SCOPES, is_scope
+from app.service.idempotency import KeyedCalls, PlainAnswers, idempotent
 from app.service.inputs import MAX_TITLE_CHARS, Checks
 from app.storage.base import CredentialStore
 
@@ -44,6 +46,33 @@ class NewKey:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Issued:
+    key: ApiKey
+    secret: str
+
+
+class IssuedKeyAnswers:
+    """A key with its text, for those who ask twice; `secret`, so it is sealed at rest."""
+
+    secret = True
+
+    def __init__(self) -> None:
+        self._plain = PlainAnswers(_Issued)
+
+    def encode(self, answer: IssuedKey) -> bytes:
+        """See `Answers`."""
+        return self._plain.encode(_Issued(key=answer.key, secret=answer.secret.reveal()))
+
+    def decode(self, kept: bytes) -> IssuedKey:
+        """See `Answers`."""
+        issued = self._plain.decode(kept)
+        return IssuedKey(key=issued.key, secret=Secret(issued.secret))
+
+
+ISSUED: Final = IssuedKeyAnswers()
+
+
 class KeyUseCases:
     """Keys of the caller's tenant. Nobody gives away more than it has."""
 
@@ -54,15 +83,18 @@ class KeyUseCases:
         forget: Callable[[str], None],
         now: Callable[[], datetime],
         mint: Callable[[str], str],
+        keyed: KeyedCalls,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """`forget` is told the id of a key that must be looked up anew."""
+        self.keyed = keyed
         self._store = store
         self._forget = forget
         self._now = now
         self._mint = mint
         self._entropy = entropy
 
+    @idempotent("KeyService/CreateKey", ISSUED)
     async def create(self, call: CallContext, new: NewKey) -> IssuedKey:
         """A new key and its text, told this once.
 
@@ -97,6 +129,7 @@ class KeyUseCases:
         """Newest first, ended ones too. Raises InvalidRequestError, InvalidCursorError."""
         return await self._store.page(call.tenant, size=page_size(size), cursor=cursor or None)
 
+    @idempotent("KeyService/RotateKey", ISSUED)
     async def rotate(self, call: CallContext, key_id: KeyId, *, overlap_s: int | None = None) -> IssuedKey:
         """Give the key a new text; the old one is good for `overlap_s` seconds more (None or 0: no more).
 

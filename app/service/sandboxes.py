@@ -13,6 +13,7 @@ from app.domain.sandboxes import ACTION_TYPES, Action, Availability, Sandbox, Sa
 from app.engine.fleet import Fleet
 from app.policy.budgets import Budgets
 from app.service.configuration import ConfigurationUseCases
+from app.service.idempotency import KeyedCalls, PlainAnswers, idempotent
 from app.storage.base import SandboxStore
 from app.telemetry import spans
 from app.telemetry.tracing import Tracing
@@ -32,7 +33,9 @@ class SandboxUseCases:
         *,
         tracing: Tracing,
         budgets: Budgets,
+        keyed: KeyedCalls,
     ) -> None:
+        self.keyed = keyed
         self._fleet = fleet
         self._records = records
         self._configuration = configuration
@@ -44,6 +47,7 @@ class SandboxUseCases:
         del call
         return await self._fleet.kinds()
 
+    @idempotent("SandboxService/CreateSandbox", PlainAnswers(Sandbox))
     async def create(
         self, call: CallContext, *, kind: str | None = None, max_life_s: int | None = None
     ) -> Sandbox:
@@ -68,6 +72,7 @@ class SandboxUseCases:
         """Newest first. Raises InvalidRequestError, InvalidCursorError."""
         return await self._records.page(call.tenant, size=page_size(size), cursor=cursor or None)
 
+    @idempotent("SandboxService/ActInSandbox", PlainAnswers(StepResult))
     async def act(self, call: CallContext, sandbox_id: SandboxId, action: Action) -> StepResult:
         """Carry out one canonical action.
 
@@ -85,6 +90,7 @@ class SandboxUseCases:
                 span.fail(result.error_reason)
         return result
 
+    @idempotent("SandboxService/CaptureScreenshot", PlainAnswers(ArtifactRef))
     async def screenshot(self, call: CallContext, sandbox_id: SandboxId) -> ArtifactRef:
         """Raises NotFoundError, IllegalTransitionError, ActionNotSupportedError."""
         return await self._fleet.screenshot(call.tenant, sandbox_id)

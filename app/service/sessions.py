@@ -8,6 +8,7 @@ from app.domain.call import CallContext
 from app.domain.ids import SessionId, TaskId
 from app.domain.paging import Page, page_size
 from app.domain.sessions import Session, TranscriptEntry
+from app.service.idempotency import KeyedCalls, PlainAnswers, idempotent
 from app.service.inputs import MAX_TITLE_CHARS, Checks, metadata_into
 from app.storage.base import SessionStore, TaskStore
 
@@ -29,13 +30,16 @@ class SessionUseCases:
         read_transcript: ReadTranscript,
         now: Callable[[], datetime],
         mint: Callable[[str], str],
+        keyed: KeyedCalls,
     ) -> None:
+        self.keyed = keyed
         self._store = store
         self._tasks = tasks
         self._read_transcript = read_transcript
         self._now = now
         self._mint = mint
 
+    @idempotent("SessionService/CreateSession", PlainAnswers(Session))
     async def create(
         self, call: CallContext, *, title: str = "", metadata: Mapping[str, str] | None = None
     ) -> Session:

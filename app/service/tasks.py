@@ -22,7 +22,8 @@ from app.domain.tasks import MAX_INPUT_CHARS, MAX_REASON_CHARS, InputAnswer, Tas
 from app.policy.budgets import Budgets
 from app.service.agents import AgentUseCases
 from app.service.configuration import ConfigurationUseCases, Sealer, sealed
-from app.service.inputs import MAX_IDEMPOTENCY_KEY_CHARS, Checks, NewTask, check_task
+from app.service.idempotency import checked_key
+from app.service.inputs import Checks, NewTask, check_task
 from app.service.streams import DrainNotice, GapNotice, HeartbeatNotice, StreamItem, StreamUseCases, Watch
 from app.storage.base import IdempotencyRecord, SandboxStore, TaskFilter, TaskStore
 
@@ -243,6 +244,8 @@ class TaskUseCases:
             max_queued=self._rules.max_queued,
             max_unfinished=self._rules.max_unfinished_of.get(call.tenant, self._rules.max_unfinished),
         )
+        if call.idempotency is not None:
+            call.idempotency.replayed = created.replayed
         return Submission(created.task, created.replayed)
 
     async def _left(self, call: CallContext, task_id: TaskId, what: str) -> None:
@@ -252,15 +255,11 @@ class TaskUseCases:
             await self._store.update(task_id, _unless_ended(decision))
 
     def _idempotency(self, call: CallContext, new: NewTask) -> IdempotencyRecord | None:
-        key = call.idempotency_key
-        if key is None:
+        if call.idempotency is None:
             return None
-        if not 0 < len(key) <= MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
-            description = f"must have 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"
-            raise InvalidRequestError.of("request_id", description, "INVALID_IDEMPOTENCY_KEY")
         return IdempotencyRecord(
             scope=f"{call.principal.subject}:submit",
-            key=key,
+            key=checked_key(call.idempotency),
             fingerprint=_fingerprint(new),
             expires_at=self._now() + self._rules.idempotency_ttl,
         )

@@ -11,6 +11,7 @@ from app.domain.tools import ToolInfo, ToolResult
 from app.engine.fleet import Fleet
 from app.policy.budgets import Budgets
 from app.service.configuration import ConfigurationUseCases
+from app.service.idempotency import KeyedCalls, PlainAnswers, idempotent
 from app.storage.base import ArtifactStore, SandboxStore
 from app.telemetry import spans
 from app.telemetry.known_secrets import mask_known
@@ -31,7 +32,9 @@ class ToolUseCases:
         *,
         tracing: Tracing,
         budgets: Budgets,
+        keyed: KeyedCalls,
     ) -> None:
+        self.keyed = keyed
         self._registry = registry
         self._fleet = fleet
         self._sandboxes = sandboxes
@@ -58,6 +61,7 @@ class ToolUseCases:
         del call
         return self._registry.get(name).info
 
+    @idempotent("ToolService/ExecuteTool", PlainAnswers(ToolResult))
     async def execute(
         self,
         call: CallContext,

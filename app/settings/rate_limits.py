@@ -34,13 +34,19 @@ class ScopeSettings(Section):
     """What one principal, one tenant or everybody together may do; what is absent is not limited."""
 
     read: RateText | None = None
+    """Calls that change nothing, such as `600/min`."""
     write: RateText | None = None
+    """Calls that change something, but for those that make tasks."""
     submit: RateText | None = None
+    """Calls that make a task."""
     stream: RateText | None = None
+    """Streams that begin anew."""
     resume: RateText | None = None
     """Streams that go on from a cursor: a storm of reconnects must not use up what opens new ones."""
     open_streams: Places | None = None
+    """Streams that are open at the same time."""
     open_calls: Places | None = None
+    """Calls that are under way at the same time, streams aside."""
 
 
 class TenantSettings(Section):

@@ -25,7 +25,7 @@ class EngineSettings(Section):
     lease: Seconds = timedelta(seconds=30)
     """PostgreSQL only: a task whose worker was silent this long is given to another."""
     idempotency_ttl: Seconds = timedelta(days=1)
-    """How long an idempotency key answers with the task it was first used for."""
+    """How long an idempotency key answers with what it was first answered with."""
 
 
 class LimitSettings(Section):

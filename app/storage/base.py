@@ -24,6 +24,7 @@ from app.domain.tasks import Task, TaskState
 from app.storage.base_access import BrowserSessionStore, StreamTicketStore
 from app.storage.base_budgets import BudgetStore
 from app.storage.base_credentials import CredentialStore
+from app.storage.base_idempotency import IdempotencyStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +321,8 @@ class Stores:
     credentials: CredentialStore
     browser_sessions: BrowserSessionStore
     stream_tickets: StreamTicketStore
+    keyed_calls: IdempotencyStore
+    """Calls with an idempotency key (`KeyedCall`) that submit no task."""
     retention: Retention
     budgets: BudgetStore
     backend: str

@@ -292,3 +292,18 @@ stream_tickets = sa.Table(
     sa.Index(None, "expires_at"),
     comment="One-time tickets that were not used yet, by their digest",
 )
+
+keyed_calls = sa.Table(
+    "keyed_calls",
+    metadata,
+    sa.Column("tenant", Id, primary_key=True),
+    sa.Column("scope", sa.String(512), primary_key=True),
+    sa.Column("key", sa.String(512), primary_key=True),
+    sa.Column("fingerprint", sa.String(128), nullable=False),
+    sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("leased_until", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("answer", sa.LargeBinary),
+    sa.Index(None, "expires_at"),
+    comment="Calls with an idempotency key, other than those that submit a task; no answer: under way",
+)

@@ -22,13 +22,14 @@ from grpc_interceptor.server import AsyncServerInterceptor
 from app.domain.errors import CallDeadlineError, DomainError, InternalError
 from app.policy.admission import NOTHING_TAKEN, Admission, Admitted, CallHead, Taken, request_id_of
 from app.policy.deadlines import MESSAGE, DefaultDeadline
+from app.policy.idempotency_keys import REPLAYED
 from app.policy.quota_fields import Fields, fields_of
 from app.telemetry import context as log_context
 from app.telemetry import names, spans, traceparent
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import NO_SPAN, Span, Tracing
 from grpc_service.errors import CODES, REQUEST_ID, RpcContext, abort_with
-from grpc_service.interceptors.calls import enter_call
+from grpc_service.interceptors.calls import enter_call, was_replayed
 from grpc_service.interceptors.peers import GrpcPeer
 from grpc_service.interceptors.resuming import resumes
 from grpc_service.methods import Handler
@@ -164,10 +165,15 @@ class Gate(AsyncServerInterceptor):
             if hasattr(answer, "__aiter__"):
                 head = [(REQUEST_ID, request_id), *fields_of(taken.quotas)]
                 await self._stream(answer, context, head, public=route.public)
+                if not route.public and was_replayed():
+                    context.set_trailing_metadata(((REPLAYED, "true"),))
                 return None
             if told := self._told(metadata, request_id, taken):
                 await context.send_initial_metadata(tuple(told))
-            return await answer
+            answered = await answer
+            if not route.public and was_replayed():
+                context.set_trailing_metadata(((REPLAYED, "true"),))
+            return answered
         finally:
             if admitted is not None:
                 admitted.release()

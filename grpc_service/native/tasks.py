@@ -2,17 +2,15 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import timedelta
 
-from app.domain.call import CallContext
 from app.domain.ids import TaskId
 from app.policy.deadlines import extend_default_deadline
 from app.service.agent_service import AgentService
 from app.service.tasks import MAX_WAIT
 from grpc_service.errors import RpcContext
 from grpc_service.gen.agentgateway.v1 import task_service_pb2 as pb
-from grpc_service.interceptors.calls import call_from
+from grpc_service.interceptors.calls import call_from, keyed_call_from
 from grpc_service.native.events import event_messages
 from grpc_service.native.mapping.events import event_to_proto
 from grpc_service.native.mapping.tasks import (
@@ -35,12 +33,12 @@ class TaskServicer:
         wait = duration_from_proto("wait", request.wait) if request.HasField("wait") else None
         if wait is not None and timedelta(0) < wait <= MAX_WAIT:
             extend_default_deadline(wait)
-        call = _keyed(call_from(context), request.request_id)
+        call = keyed_call_from(context, request.request_id)
         submission = await self._agents.tasks.submit(call, new_task_from_proto(request.task), wait=wait)
         return pb.SubmitTaskResponse(task=task_to_proto(submission.task))
 
     async def RunTask(self, request: pb.RunTaskRequest, context: RpcContext) -> AsyncGenerator[bytes, None]:
-        call = _keyed(call_from(context), request.request_id)
+        call = keyed_call_from(context, request.request_id)
         submission, watch = await self._agents.tasks.run(call, new_task_from_proto(request.task))
         # The task shares the first message with its first events: nothing is awaited between accepting
         # the task and entering its stream, whose end may have to cancel it.
@@ -132,8 +130,3 @@ class TaskServicer:
 
 def _task_id(value: str) -> TaskId:
     return TaskId(id_from_proto("task", "task_id", value))
-
-
-def _keyed(call: CallContext, request_id: str) -> CallContext:
-    """The message's `request_id` is the idempotency key of gRPC callers."""
-    return replace(call, idempotency_key=request_id) if request_id else call

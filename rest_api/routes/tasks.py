@@ -141,4 +141,4 @@ def _accepted(submission: Submission) -> tuple[int, dict[str, str]]:
     headers = {"Location": f"/v1/tasks/{submission.task.id}"}
     if not submission.replayed:
         return 201, headers
-    return 200, headers | {"Idempotency-Replayed": "true"}
+    return 200, headers

@@ -8,7 +8,7 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import errors
+from app.domain import errors, run_errors
 from app.domain.errors import (
     DomainError,
     FieldViolation,
@@ -48,7 +48,7 @@ def test_every_kind_has_a_code_of_its_own() -> None:
 def test_every_error_of_the_domain_can_be_rendered() -> None:
     classes = [
         value
-        for value in vars(errors).values()
+        for value in (vars(errors) | vars(run_errors)).values()
         if isinstance(value, type) and issubclass(value, DomainError) and value is not DomainError
     ]
 

@@ -13,8 +13,8 @@ from pydantic_ai.models.test import TestModel
 
 from app.breakers.board import CircuitBoard
 from app.domain.breaker import BreakerPolicy, CircuitState
-from app.domain.errors import (
-    DomainError,
+from app.domain.errors import DomainError
+from app.domain.run_errors import (
     ModelAuthError,
     ModelRateLimitedError,
     ModelRejectedError,

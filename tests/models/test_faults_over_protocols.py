@@ -11,8 +11,8 @@ from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelRequestTimeout
 from pydantic_ai.settings import ModelSettings
 
-from app.domain.errors import (
-    DomainError,
+from app.domain.errors import DomainError
+from app.domain.run_errors import (
     ModelAnswerError,
     ModelAuthError,
     ModelRateLimitedError,

@@ -91,9 +91,12 @@ class GrpcDriver:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(descriptor.output_type).FromString,
         )
+        metadata = self._metadata
+        if "request_id" in request and "request_id" not in descriptor.input_type.fields_by_name:
+            metadata = (*metadata, ("idempotency-key", json.dumps(request.pop("request_id"))))
         try:
             answer = await call(
-                _message(descriptor.input_type, request), timeout=TIMEOUT_S, metadata=self._metadata
+                _message(descriptor.input_type, request), timeout=TIMEOUT_S, metadata=metadata
             )
         except grpc.aio.AioRpcError as error:
             raise _refusal(error) from None

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.domain import errors as domain_errors
+from app.domain import run_errors
 from app.domain.errors import (
     DomainError,
     FieldViolation,
@@ -32,7 +33,8 @@ from rest_api.schemas.tasks import TaskIn
 
 
 def reasons() -> set[str]:
-    classes = [item for _, item in inspect.getmembers(domain_errors, inspect.isclass)]
+    modules = (domain_errors, run_errors)
+    classes = [item for module in modules for _, item in inspect.getmembers(module, inspect.isclass)]
     return {item.reason for item in classes if issubclass(item, DomainError)}
 
 

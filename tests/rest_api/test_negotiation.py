@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 
 from app.domain.errors import InvalidRequestError
+from app.policy.idempotency_keys import idempotency_key_of
 from rest_api.errors import HttpError
 from rest_api.negotiation import (
     EVENT_STREAM,
     JSON,
     already_known,
     expected_version,
-    idempotency_key_of,
     is_json,
     preferred,
     timeout_of,

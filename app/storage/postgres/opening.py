@@ -16,6 +16,7 @@ from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
 from app.storage.sql.group_commit import GroupCommit
+from app.storage.sql.idempotency import SqlIdempotencyStore
 from app.storage.sql.journal import SqlJournal
 from app.storage.sql.retention import SqlRetention
 from app.storage.sql.sandboxes import SqlSandboxStore
@@ -63,6 +64,7 @@ async def open_postgres(
                     credentials=SqlCredentialStore(database),
                     browser_sessions=SqlBrowserSessionStore(database),
                     stream_tickets=SqlStreamTicketStore(database),
+                    keyed_calls=SqlIdempotencyStore(database),
                     retention=SqlRetention(database, blobs, None),
                     budgets=SqlBudgetStore(database),
                     backend="postgres",

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from app.domain.ids import TaskId
 from app.storage.codec import encode_task, to_us
-from app.storage.schema import browser_sessions, events, idempotency, stream_tickets, tasks
+from app.storage.schema import browser_sessions, events, idempotency, keyed_calls, stream_tickets, tasks
 from app.storage.sql.artifacts import Blobs
 from app.storage.sql.database import Database
 from app.storage.sql.forgetting import forget_tasks
@@ -71,7 +71,7 @@ class SqlRetention:
 
 
 def _forget_expired(db: sa.Connection, now_us: int) -> None:
-    for table in (idempotency, browser_sessions, stream_tickets):
+    for table in (idempotency, keyed_calls, browser_sessions, stream_tickets):
         db.execute(sa.delete(table).where(table.c.expires_at <= now_us))
 
 

@@ -10,7 +10,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from app.domain.errors import ModelRejectedError, ModelUnavailableError
+from app.domain.run_errors import ModelRejectedError, ModelUnavailableError
 from app.models.retry import Pace, RetryingModel, RetryPolicy, is_retryable
 
 

@@ -93,11 +93,15 @@ async def test_a_good_token_says_who_calls(point: Checkpoint) -> None:
     assert timedelta(seconds=620) < left < timedelta(seconds=632)
 
 
-NOW = int(time.time())
+def now(after_s: int = 0) -> int:
+    """Seconds since 1970, when the test runs: the files may have been read minutes before."""
+    return int(time.time()) + after_s
+
+
 BAD: dict[str, Callable[[IdentityProvider], str]] = {
-    "expired": lambda p: p.token(exp=NOW - 60),
-    "not yet valid": lambda p: p.token(nbf=NOW + 120),
-    "issued in the future": lambda p: p.token(iat=NOW + 120),
+    "expired": lambda p: p.token(exp=now(-60)),
+    "not yet valid": lambda p: p.token(nbf=now(120)),
+    "issued in the future": lambda p: p.token(iat=now(120)),
     "without an end": lambda p: p.token(exp=None),
     "an end that is no number": lambda p: p.token(exp="soon"),
     "an end beyond all calendars": lambda p: p.token(exp=10**18),
@@ -141,7 +145,7 @@ def head_of(provider: IdentityProvider, **head: Any) -> str:
 
 
 def unsigned(provider: IdentityProvider, alg: str) -> str:
-    claims = {"iss": provider.issuer, "aud": AUDIENCE, "sub": "zoe", "tenant": "acme", "exp": NOW + 600}
+    claims = {"iss": provider.issuer, "aud": AUDIENCE, "sub": "zoe", "tenant": "acme", "exp": now(600)}
     head = {"alg": alg, "kid": "one", "typ": "JWT"}
     return f"{base64url(json.dumps(head).encode())}.{base64url(json.dumps(claims).encode())}."
 

@@ -123,3 +123,17 @@ def upgrade() -> None:
         "UPDATE tenants SET unfinished = (SELECT count(*) FROM tasks"
         " WHERE tasks.tenant = tenants.tenant AND tasks.state IN ('queued', 'running'))"
     )
+    op.create_table(
+        "keyed_calls",
+        sa.Column("tenant", sa.String(length=128), nullable=False),
+        sa.Column("scope", sa.String(length=512), nullable=False),
+        sa.Column("key", sa.String(length=512), nullable=False),
+        sa.Column("fingerprint", sa.String(length=128), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("leased_until", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "scope", "key", name=op.f("pk_keyed_calls")),
+        comment="Calls with an idempotency key, other than those that submit a task; no answer: under way",
+    )
+    op.create_index(op.f("ix_keyed_calls_expires_at"), "keyed_calls", ["expires_at"], unique=False)
