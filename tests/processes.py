@@ -93,9 +93,10 @@ class GatewayProcess:
 
     async def _hear(self, line: str) -> None:
         self.log.append(line)
-        if match := _REST.search(line):
+        # The banner's: later lines may name other servers.
+        if not self.rest_port and (match := _REST.search(line)):
             self.rest_port = int(match[1])
-        if match := _GRPC.search(line):
+        if not self.grpc_port and (match := _GRPC.search(line)):
             self.grpc_port = int(match[1])
         async with self._heard:
             self._heard.notify_all()

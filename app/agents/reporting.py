@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from app.agents.base import Run
 from app.domain.errors import DomainError, StorageUnavailableError
 from app.domain.events import MAX_EVENT_TEXT_CHARS, TaskEvent, TextProduced
+from app.telemetry.known_secrets import mask_known, unfinished_secret
 
 log = logging.getLogger(__name__)
 FLUSH_AFTER_S = 0.05
@@ -53,7 +54,7 @@ class Reporter:
     async def flush(self) -> None:
         """Commit what is noted. Raises what `Run.emit` raises."""
         async with self._writing:
-            events = self._take()
+            events = self._take(more_text=True)
             if not events:
                 return
             try:
@@ -76,16 +77,19 @@ class Reporter:
         """Nothing is committed by itself any more."""
         self._unwind()
 
-    def _take(self) -> tuple[TaskEvent, ...]:
-        self._end_text()
+    def _take(self, *, more_text: bool = False) -> tuple[TaskEvent, ...]:
+        self._end_text(more=more_text)
         events, self._events = tuple(self._events), []
         self._unwind()
         return events
 
-    def _end_text(self) -> None:
+    def _end_text(self, *, more: bool = False) -> None:
+        """What was said becomes events. With `more` to come, the beginning of a secret waits for the rest."""
         if not self._text:
             return
-        text, self._text, self._text_chars = "".join(self._text), [], 0
+        text, self._text, self._text_chars = mask_known("".join(self._text)), [], 0
+        if more and (held := unfinished_secret(text)):
+            text, self._text, self._text_chars = text[:-held], [text[-held:]], held
         for start in range(0, len(text), MAX_EVENT_TEXT_CHARS):
             piece = text[start : start + MAX_EVENT_TEXT_CHARS]
             self._events.append(TextProduced(turn=self._text_turn, text=piece))

@@ -17,6 +17,7 @@ from app.bootstrap.limits import open_limiter
 from app.bootstrap.listeners import grpc_listener, rest_listener
 from app.bootstrap.metrics import measured
 from app.bootstrap.parts import NAME, Parts, open_parts
+from app.bootstrap.secrets import secrets_of
 from app.bootstrap.service import build_service
 from app.bootstrap.unix_sockets import claimed
 from app.bootstrap.webhooks import build_dispatcher
@@ -28,6 +29,7 @@ from app.service.agent_service import AgentService
 from app.service.feeds import Feeds
 from app.service.readiness import Readiness
 from app.settings import Settings
+from app.telemetry.known_secrets import knowing
 from app.webhooks.dispatcher import Dispatcher
 from grpc_service.server import GrpcServer
 from rest_api.uvicorn_server import UvicornServer
@@ -157,6 +159,7 @@ async def open_gateway(
     """
     loaded = load_certificate(settings.tls, utc_now())
     async with AsyncExitStack() as stack:
+        stack.enter_context(knowing(*secrets_of(settings)))
         parts = await open_parts(settings, stack, runtimes=runtimes, span_processors=span_processors)
         feeds, metrics, tracing = parts.feeds, parts.metrics, parts.tracing
         engine = _engine(parts)

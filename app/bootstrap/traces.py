@@ -1,12 +1,15 @@
 """The exporter of spans, from the settings."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from app.settings.traces import TraceSettings
 from app.telemetry.export import ExportCounts, ExportQueue
+from app.telemetry.otlp import encoded
 
 
 class TraceExportError(OSError):
@@ -36,9 +39,16 @@ def span_export(settings: TraceSettings, counts: ExportCounts) -> ExportQueue | 
 def _grpc_exporter(settings: TraceSettings) -> SpanExporter:
     import grpc
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    class Exporter(OTLPSpanExporter):
+        """The library's, with our encoder: its retries, its reconnecting."""
+
+        def _translate_data(self, data: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
+            return ExportTraceServiceRequest.FromString(encoded(data))
 
     secured = settings.endpoint is not None and settings.endpoint.startswith("https:")
-    return OTLPSpanExporter(
+    return Exporter(
         endpoint=settings.endpoint,
         insecure=not secured,
         credentials=grpc.ssl_channel_credentials(
@@ -60,13 +70,20 @@ def _http_exporter(settings: TraceSettings, url: str) -> SpanExporter:
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
+    class Exporter(OTLPSpanExporter):
+        """The library's, with our encoder."""
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            sent = not self._shutdown and self._client.export(encoded(spans)).success
+            return SpanExportResult.SUCCESS if sent else SpanExportResult.FAILURE
+
     for name, path in (
         ("traces.ca", settings.ca),
         ("traces.key", settings.key),
         ("traces.certificate", settings.certificate),
     ):
         _read(name, path)
-    return OTLPSpanExporter(
+    return Exporter(
         endpoint=url,
         certificate_file=_text(settings.ca),
         client_key_file=_text(settings.key),

@@ -24,6 +24,7 @@ from app.domain.secrets import Secret
 from app.domain.tasks import Statistics, Task, TaskResult
 from app.engine.run import EngineRun, Surroundings
 from app.telemetry import context, spans
+from app.telemetry.known_secrets import knowing
 from app.telemetry.tracing import Span
 
 log = logging.getLogger(__name__)
@@ -242,7 +243,8 @@ class Worker:
         task = run.task
         context.bind(task_id=task.id, tenant=task.tenant)
         plan = spans.task(task.id, tenant=task.tenant, epoch=run.epoch, session_id=task.spec.session_id)
-        with self._around.tracing.span(plan, parent=task.traceparent) as span:
+        held = [run.api_key.reveal()] if run.api_key else []
+        with knowing(*held), self._around.tracing.span(plan, parent=task.traceparent) as span:
             try:
                 outcome = await self._within_wall_time(run)
                 decision = await self._decision(run, outcome)

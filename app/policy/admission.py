@@ -8,7 +8,7 @@ call releases it.
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, Literal, Protocol
@@ -26,6 +26,7 @@ from app.domain.quotas import Quota
 from app.policy.idempotency_keys import idempotency_key_of
 from app.policy.turns import PACES, Turns
 from app.policy.use_cases import USE_CASES, UseCase
+from app.telemetry import known_secrets
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_TIMEOUT_S = 86_400.0
@@ -195,6 +196,7 @@ class Admission:
         """
         came = asyncio.get_running_loop().time()
         principal: Principal | None = None
+        known_secrets.bind(*_credentials(head))
         try:
             principal = await self._authenticator.authenticate(head)
             await self._turns.take(principal.tenant, PACES[head.protocol])
@@ -217,6 +219,14 @@ class Admission:
             peer=head.peer,
         )
         return Admitted(call, taken)
+
+
+def _credentials(head: CallHead) -> Iterator[str | None]:
+    """What nothing that is written about this call may repeat."""
+    yield head.metadata.get("x-api-key")
+    yield head.metadata.get("authorization", "").rpartition(" ")[2]
+    yield head.query_ticket
+    yield head.session_cookie
 
 
 def authorised(principal: Principal, method: str) -> UseCase:

@@ -1,7 +1,7 @@
 """Use cases of tools: see what there is, and call one outside any task."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.artifacts import ArtifactRef
 from app.domain.call import CallContext
@@ -14,6 +14,7 @@ from app.service.configuration import ConfigurationUseCases
 from app.service.idempotency import KeyedCalls, PlainAnswers, idempotent
 from app.storage.base import ArtifactStore, SandboxStore
 from app.telemetry import spans
+from app.telemetry.known_secrets import mask_known
 from app.telemetry.tracing import Tracing
 from app.tools.registry import ToolRegistry
 
@@ -81,7 +82,8 @@ class ToolUseCases:
                 result = await self._registry.execute(name, arguments, context)
                 if result.error_reason is not None:
                     span.fail(result.error_reason)
-            return result
+            output = mask_known(result.output)
+            return result if output is result.output else replace(result, output=output)
         finally:
             await context.aclose()
 

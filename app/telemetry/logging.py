@@ -9,7 +9,8 @@ import orjson
 from opentelemetry import trace as otel
 
 from app.telemetry import context
-from app.telemetry.redaction import MASK, is_secret_name, redact
+from app.telemetry.known_secrets import MASK
+from app.telemetry.redaction import is_secret_name, redact, writable
 
 Style = Literal["auto", "json", "plain"]
 _FIELDS = "gateway_fields"
@@ -43,14 +44,14 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redact(record.getMessage()),
+            "message": _told(record.getMessage()),
             **getattr(record, _FIELDS, {}),
             **_extras_of(record),
         }
         if record.exc_info:
-            line["exception"] = redact(self.formatException(record.exc_info))
+            line["exception"] = _told(self.formatException(record.exc_info))
         if record.stack_info:
-            line["stack"] = redact(self.formatStack(record.stack_info))
+            line["stack"] = _told(self.formatStack(record.stack_info))
         return orjson.dumps(line, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
@@ -61,11 +62,11 @@ class PlainFormatter(logging.Formatter):
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         known = {**getattr(record, _FIELDS, {}), **_extras_of(record)}
         told = "".join(f" {name}={value}" for name, value in known.items() if name != context.SPAN_ID)
-        line = f"{at} {record.levelname:<7} {record.name}: {redact(record.getMessage())}{told}"
+        line = f"{at} {record.levelname:<7} {record.name}: {_told(record.getMessage())}{told}"
         if record.exc_info:
-            line += "\n" + redact(self.formatException(record.exc_info))
+            line += "\n" + _told(self.formatException(record.exc_info))
         if record.stack_info:
-            line += "\n" + redact(self.formatStack(record.stack_info))
+            line += "\n" + _told(self.formatStack(record.stack_info))
         return line
 
 
@@ -98,11 +99,16 @@ def _extras_of(record: logging.LogRecord) -> dict[str, object]:
     }
 
 
+def _told(text: str) -> str:
+    """The text as it may be written: no secrets, and nothing that UTF-8 has no bytes for."""
+    return redact(writable(text))
+
+
 def _clean(value: object) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return redact(str(value))
+    return _told(str(value))
 
 
 def _plain(value: object) -> str:
-    return redact(str(value))
+    return _told(str(value))

@@ -143,6 +143,24 @@ async def test_a_task_that_paused_goes_on_in_the_same_trace(tmp_path: Path, prot
     assert [fact["agentgateway.task.id"] for fact in facts] == [task["id"]] * 2
 
 
+async def test_a_task_that_outlives_its_process_goes_on_in_the_same_trace(tmp_path: Path) -> None:
+    before, after = Kept(), Kept()
+    async with open_caller(tmp_path, before, "grpc") as api:
+        instruction = "Ask me for my name and write it to name.txt"
+        task = await api.call("TaskService/SubmitTask", task={"instruction": instruction})
+        asked = (await api.until(task["id"], "input.requested"))["request"]["id"]
+    async with open_caller(tmp_path, after, "rest") as api:
+        await api.call("TaskService/ProvideInput", task_id=task["id"], input_id=asked, text="Ada")
+        assert (await api.ended(task["id"]))["state"] == "succeeded"
+
+    submission = before.submission("grpc").context
+    assert submission is not None
+    runs = [span for span in after.begun if span.name in {"queue.wait", "task"}]
+    assert [span.name for span in runs] == ["queue.wait", "task"]
+    assert {span.parent.span_id for span in runs if span.parent} == {submission.span_id}
+    assert before.open == after.open == []
+
+
 @pytest.mark.parametrize("protocol", SUBMIT)
 async def test_what_is_said_typed_or_secret_is_in_no_span(tmp_path: Path, protocol: str) -> None:
     kept = Kept()

@@ -25,7 +25,15 @@ from app.domain.lifecycle import Change
 from app.domain.quotas import Quota
 from app.domain.tasks import Task, TaskState
 from app.storage.base import Created, QueueEntry
-from app.storage.codec import encode_event, encode_spec, to_us, without_keys
+from app.storage.codec import (
+    decode_event,
+    decode_task,
+    encode_event,
+    encode_spec,
+    encode_task,
+    to_us,
+    without_keys,
+)
 from app.storage.sql.commands import (
     Command,
     CreateTask,
@@ -38,6 +46,8 @@ from app.storage.sql.commands import (
     Written,
 )
 from app.storage.sql.subscriptions import deliveries_of
+from app.telemetry.known_secrets import mask_known_in_json
+from app.telemetry.redaction import redact_journal
 
 UNFINISHED: Final = frozenset({TaskState.QUEUED, TaskState.RUNNING})
 """What a tenant's limit counts: a parked task holds no worker."""
@@ -160,11 +170,15 @@ class Settlement:
 
     def _apply(self, change: Change, before: Task | None) -> Task:
         """Number the events, count the queue, and keep the row. Nothing is kept on an error."""
-        bodies = [encode_event(event) for event in change.events]
+        encoded = [encode_event(event) for event in change.events]
+        bodies = [redact_journal(body) for body in encoded]
         tenant = self.rows.tenants.setdefault(change.task.tenant, Tenant())
         seq = 0 if before is None else before.last_seq
-        task = replace(change.task, last_seq=seq + len(bodies))
+        task = replace(_without_secrets(change.task, before), last_seq=seq + len(bodies))
         for number, event in enumerate(change.events, start=1):
+            body = bodies[number - 1]
+            if body is not encoded[number - 1]:
+                event = decode_event(event.type, body)  # noqa: PLW2901 - live readers get what is stored
             tenant.last_position += 1
             journaled = JournaledEvent(
                 task_id=task.id,
@@ -178,7 +192,7 @@ class Settlement:
         self.written.bodies += bodies
         if bodies and (subscribed := self.rows.subscriptions.get(task.tenant)):
             self.written.deliveries += deliveries_of(task, self.written.events[-len(bodies) :], subscribed)
-        self.written.messages += [(task.id, message) for message in change.messages]
+        self.written.messages += [(task.id, mask_known_in_json(message)) for message in change.messages]
         if change.enqueue:
             entry = QueueEntry(
                 task_id=task.id, tenant=task.tenant, priority=-tenant.queued, ticket=task.ticket
@@ -217,3 +231,14 @@ class Settlement:
 def addressed(commands: list[Command]) -> set[TaskId]:
     """The tasks that a batch's updates name."""
     return {command.task_id for command in commands if isinstance(command, UpdateTask)}
+
+
+def _without_secrets(task: Task, before: Task | None) -> Task:
+    """The task without known secrets in what became of it: its result, its failure, its questions."""
+    if before is not None and (
+        task.result is before.result and task.failure is before.failure and task.pending is before.pending
+    ):
+        return task
+    body = encode_task(task)
+    masked = mask_known_in_json(body)
+    return task if masked is body else decode_task(encode_spec(task.spec), masked)

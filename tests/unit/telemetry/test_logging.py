@@ -10,8 +10,9 @@ import pytest
 
 from app.domain.secrets import Secret
 from app.telemetry.context import bind, bound, current
+from app.telemetry.known_secrets import MASK
 from app.telemetry.logging import configure_logging
-from app.telemetry.redaction import MASK, is_secret_name, redact
+from app.telemetry.redaction import is_secret_name, redact
 from app.telemetry.spans import task
 from app.telemetry.tracing import Tracing
 
