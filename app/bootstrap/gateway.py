@@ -25,11 +25,7 @@ from app.policy.admission import Admission
 from app.service.agent_service import AgentService
 from app.service.feeds import Feeds
 from app.settings import Settings
-<<<<<<< HEAD
 from app.telemetry.known_secrets import knowing
-from app.telemetry.metrics import Metrics
-=======
->>>>>>> main
 from grpc_service.server import GrpcServer
 from rest_api.uvicorn_server import UvicornServer
 
