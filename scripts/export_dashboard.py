@@ -37,7 +37,9 @@ BAD: Final = 'outcome!="ok"'
 ROWS: Final[list[tuple[str, int, list[Panel]]]] = [
     ("Calls", HALF, [
         ("Calls", "reqps", [(rate(REQUESTS, "protocol, method"), "{{protocol}} {{method}}")]),
-        ("Not ok", "reqps", [(rate(REQUESTS, "protocol, code, outcome", BAD), "{{protocol}} {{code}} {{outcome}}")]),
+        ("Not ok", "reqps", [
+            (rate(REQUESTS, "protocol, code, outcome", BAD), "{{protocol}} {{code}} {{outcome}}"),
+        ]),
         ("Time, p50 and p99", "s", [
             (quantile(0.5, DURATION, "le, protocol"), "p50 {{protocol}}"),
             (quantile(0.99, DURATION, "le, protocol"), "p99 {{protocol}}"),
@@ -74,14 +76,16 @@ ROWS: Final[list[tuple[str, int, list[Panel]]]] = [
         ]),
         ("Tokens", "short", [(rate("agentgateway_model_tokens_total", "model, type"), "{{model}} {{type}}")]),
         ("US dollars an hour", "currencyUSD", [
-            ("3600 * " + rate("agentgateway_model_cost_usd_total", "provider, model"), "{{provider}} {{model}}"),
+            ("3600 * " + rate("agentgateway_model_cost_usd_total", "model"), "{{model}}"),
         ]),
         ("Model time, p99", "s", [
             (quantile(0.99, "agentgateway_model_call_duration_seconds", "le, model"), "{{model}}"),
         ]),
-        ("Tool calls", "ops", [(rate("agentgateway_tool_calls_total", "tool, outcome"), "{{tool}} {{outcome}}")]),
+        ("Tool calls", "ops", [
+            (rate("agentgateway_tool_calls_total", "tool, outcome"), "{{tool}} {{outcome}}"),
+        ]),
         ("Sandbox actions", "ops", [
-            (rate("agentgateway_sandbox_actions_total", "kind, action, outcome"), "{{kind}} {{action}} {{outcome}}"),
+            (rate("agentgateway_sandbox_actions_total", "action, outcome"), "{{action}} {{outcome}}"),
         ]),
     ]),
     ("Limits and circuits", THIRD, [

@@ -121,7 +121,8 @@ async def test_every_room_counts_what_a_task_does(tmp_path: Path) -> None:
         async with served.client.stream(
             "GET", "/v1/events", headers={"accept": "text/event-stream"}
         ) as open_one:
-            await anext(open_one.aiter_bytes())
+            chunks = open_one.aiter_bytes()  # kept: one that is dropped closes the stream
+            await anext(chunks)
             scraped = await served.scraped()
 
     value = scraped.value
