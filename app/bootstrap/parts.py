@@ -70,7 +70,8 @@ async def open_parts(
     span_processors: Sequence[SpanProcessor] = (),
 ) -> Parts:
     """Open the parts; `stack` closes them. For the parameters and errors see `open_gateway`."""
-    metrics, feeds, mint = Metrics(), Feeds(), _minter(_now)
+    metrics = Metrics(peer_names=settings.telemetry.peer_metrics)
+    feeds, mint = Feeds(), _minter(_now)
     instance_id = secrets.token_hex(8)
     export = span_export(settings.traces, metrics.spans)
     tracing = open_tracing(

@@ -18,3 +18,5 @@ class TelemetrySettings(Section):
     """Serve /metrics on the REST listener."""
     prometheus_port: Port | None = None
     """Also serve it on a port of its own."""
+    peer_metrics: bool = True
+    """Also show the metrics under the names of the services this one stands in for."""

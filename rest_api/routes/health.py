@@ -1,5 +1,7 @@
 """Probes and metrics: served without admission, and without touching the store."""
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -46,5 +48,8 @@ async def ready(agents: Agents, request: Request) -> Response:
 )
 async def metrics(request: Request) -> Response:
     """What this process counted."""
-    body, content_type = request.app.metrics.exposition(request.headers.get("accept", ""))
+    # In a thread: thousands of lines take longer than a call should wait for the event loop.
+    body, content_type = await asyncio.to_thread(
+        request.app.metrics.exposition, request.headers.get("accept", "")
+    )
     return Response(body, headers={"Content-Type": content_type})

@@ -1,6 +1,7 @@
 """Calls: rate, errors and duration for each method and protocol. Streams: how many, how far behind."""
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -9,6 +10,8 @@ from app.telemetry.metrics.readings import Reading
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds: the bucket set that the HTTP and RPC conventions give."""
+SLOW_S: Final = 0.25
+EXEMPLAR_EVERY_S: Final = 1.0
 
 Protocol = Literal["grpc", "rest"]
 
@@ -16,29 +19,32 @@ Protocol = Literal["grpc", "rest"]
 class CallSeries:
     """The series of one method, looked up once. Cheap: 2 us a call."""
 
-    __slots__ = ("_counters", "_method", "_observe", "_protocol", "_requests")
+    __slots__ = ("_counters", "_method", "_next_exemplar_s", "_observe", "_protocol", "_requests")
 
     def __init__(self, requests: Counter, seconds: Histogram, protocol: Protocol, method: str) -> None:
         self._requests = requests
         self._protocol = protocol
         self._method = method
         self._observe = seconds.labels(protocol, method).observe
+        self._next_exemplar_s = 0.0
         self._counters: dict[tuple[str, str], Callable[[], None]] = {}
 
     def over(self, code: str, outcome: str, duration_s: float, trace_id: str | None = None) -> None:
         """One call is over, streams at their last byte.
 
         `code` is the gRPC code's name or the HTTP status, `outcome` is `ok` or the error's reason.
-        `trace_id` of a sampled call becomes the exemplar of its bucket.
+        `trace_id` of a sampled call becomes the exemplar of its bucket: of every slow call, and of a fast one
+        each second, as an exemplar costs more than the rest.
         """
         count = self._counters.get((code, outcome))
         if count is None:
             count = self._requests.labels(self._protocol, self._method, code, outcome).inc
             self._counters[code, outcome] = count
         count()
-        if trace_id is None:
+        if trace_id is None or (duration_s < SLOW_S and perf_counter() < self._next_exemplar_s):
             self._observe(duration_s)
         else:
+            self._next_exemplar_s = perf_counter() + EXEMPLAR_EVERY_S
             self._observe(duration_s, {"trace_id": trace_id})
 
 
@@ -46,13 +52,13 @@ class CallMetrics:
     """What both front ends count. `method` is the full gRPC method or the route template."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
+        self.requests = Counter(
             "agentgateway_requests",
             "Calls answered. The code is gRPC's or HTTP's; the outcome is ok or the error's reason.",
             ["protocol", "method", "code", "outcome"],
             registry=registry,
         )
-        self._seconds = Histogram(
+        self.seconds = Histogram(
             "agentgateway_request_duration_seconds",
             "Time from the first byte of a call to the last of its answer.",
             ["protocol", "method"],
@@ -83,4 +89,4 @@ class CallMetrics:
 
     def series(self, protocol: Protocol, method: str) -> CallSeries:
         """Of one method; keep it. `method` must be of a closed set."""
-        return CallSeries(self._requests, self._seconds, protocol, method)
+        return CallSeries(self.requests, self.seconds, protocol, method)

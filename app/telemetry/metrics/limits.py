@@ -22,7 +22,7 @@ class LimitMetrics:
             ["class"],
             family=CounterMetricFamily,
         )
-        self._refused = Counter(
+        self.refusals = Counter(
             "agentgateway_limiter_refused",
             "Calls that a limit refused: whose limit it is, and of what (a class of calls, or open-streams"
             " and open-calls).",
@@ -41,7 +41,7 @@ class LimitMetrics:
     def refused(self, policy: str) -> None:
         """A call was refused by the limit of this name (`tenant-submit`, `principal-open-streams`)."""
         scope, _, call_class = policy.partition("-")
-        self._refused.labels(scope, call_class).inc()
+        self.refusals.labels(scope, call_class).inc()
 
 
 class BreakerMetrics:
@@ -60,7 +60,7 @@ class BreakerMetrics:
             ["kind", "label", "to"],
             registry=registry,
         )
-        self._refused = Counter(
+        self.refusals = Counter(
             "agentgateway_breaker_refused",
             "Calls not made because the circuit was not closed.",
             ["kind", "label"],
@@ -83,7 +83,7 @@ class BreakerMetrics:
 
     def refused(self, kind: str, label: str) -> None:
         """A call was not made."""
-        self._refused.labels(kind, label).inc()
+        self.refusals.labels(kind, label).inc()
 
     def settled(self, kind: str, label: str, verdict: Verdict) -> None:
         """A call was made."""

@@ -17,7 +17,7 @@ class ProcessMetrics:
     """`process_*` and `python_gc_*` come from prometheus-client (Linux only), the rest from here."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        ProcessCollector(registry=registry)
+        self._process = ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         self._build = Gauge(
             "agentgateway_build_info",
@@ -43,6 +43,11 @@ class ProcessMetrics:
             buckets=LAG_BUCKETS,
             registry=registry,
         )
+
+    def resident_bytes(self) -> float | None:
+        """The process' memory; None where prometheus-client cannot tell."""
+        samples = (sample for metric in self._process.collect() for sample in metric.samples)
+        return next((one.value for one in samples if one.name == "process_resident_memory_bytes"), None)
 
     def built(self, *, version: str, python: str, storage: str) -> None:
         """Say what runs."""

@@ -25,7 +25,7 @@ class Reading(Collector):
     ) -> None:
         self._name = name
         self._documentation = documentation
-        self._labels = tuple(labels)
+        self._labels = self.labels_shown = tuple(labels)
         self._family: type[GaugeMetricFamily] | type[CounterMetricFamily] = family
         self._read: Read = dict[tuple[str, ...], float]
         registry.register(self)

@@ -1,10 +1,10 @@
-"""What became of the spans that were made."""
+"""What became of the spans that were to go to a collector."""
 
 from prometheus_client import CollectorRegistry, Counter
 
 
 class SpanMetrics:
-    """Counts spans on their way to the collector."""
+    """Spans that were taken, and those that nobody got."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._exported = Counter(
