@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from app.storage.sql.audit_rows import AUDIT_COLUMNS, audit_row
 from app.storage.sql.commands import Loaded
 from app.storage.sql.rows import (
     CHANGED_COLUMNS,
@@ -27,6 +28,7 @@ _TYPES = {
     "first_seq": "bigint", "last_seq": "bigint", "seq": "bigint", "position": "bigint", "at": "bigint",
     "last_position": "bigint", "queued": "bigint", "unfinished": "bigint", "task_count": "int",
     "sealed": "bytea", "body": "bytea", "spec": "bytea", "metadata_key": "bytea", "value": "bytea",
+    "resource_id": "bytea", "subject": "bytea",
 }  # fmt: skip
 """The types of columns that are not text."""
 
@@ -47,9 +49,9 @@ class _Part:
         return self.text.format(rows=f"unnest({arrays}) WITH ORDINALITY AS new ({names}, number)")
 
 
-def _insert(table: str, columns: Sequence[str]) -> _Part:
+def _insert(table: str, columns: Sequence[str], more: str = "") -> _Part:
     names = ", ".join(columns)
-    text = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{rows}} ORDER BY number"  # noqa: S608
+    text = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{rows}} ORDER BY number{more}"  # noqa: S608
     return _Part(text, columns)
 
 
@@ -77,6 +79,7 @@ _PARTS = (
         ("tenant", "scope", "key", "fingerprint", "task_id", "expires_at"),
     ),
     _update("tenants", ("tenant", "last_position", "queued", "unfinished")),
+    _insert("audit_log", AUDIT_COLUMNS, " ON CONFLICT DO NOTHING"),
 )
 
 
@@ -105,6 +108,7 @@ async def write(db: "asyncpg.Connection[Any]", settlement: Settlement) -> None:
         _session_rows(settlement),
         [(*key, k.fingerprint, k.task_id, k.expires_at) for key, k in written.keys.items()],
         _tenant_rows(rows, settlement),
+        [audit_row(entry) for entry in written.entries],
     )
     used = tuple(number for number, some in enumerate(values) if some)
     arrays = [list(column) for number in used for column in zip(*values[number], strict=True)]
