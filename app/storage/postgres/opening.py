@@ -16,7 +16,7 @@ from app.storage.sql.audit import SqlAuditStore
 from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
-from app.storage.sql.group_commit import GroupCommit
+from app.storage.sql.group_commit import GroupCommit, ObserveCommit, unobserved
 from app.storage.sql.idempotency import SqlIdempotencyStore
 from app.storage.sql.journal import SqlJournal
 from app.storage.sql.retention import SqlRetention
@@ -35,6 +35,7 @@ async def open_postgres(
     notify: Notify | None = None,
     max_artifact_bytes: int = 64 * 1024 * 1024,
     linger_s: float = 0.0,
+    observe: ObserveCommit = unobserved,
     pool_size: int = POOL_SIZE,
 ) -> AsyncGenerator[Stores]:
     """All stores in `schema` (made and migrated when needed) of the database at `dsn`.
@@ -50,7 +51,7 @@ async def open_postgres(
     warm_up()
     async with open_database(address, pool_size=pool_size) as database:
         transaction = PostgresTransaction(address, enqueue=enqueue, notify=notify)
-        writer = GroupCommit(transaction, on_commit, linger_s=linger_s)
+        writer = GroupCommit(transaction, on_commit, linger_s=linger_s, observe=observe)
         blobs = TableBlobs(database)
         try:
             async with writer.running():

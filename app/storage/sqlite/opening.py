@@ -13,7 +13,7 @@ from app.storage.sql.audit import SqlAuditStore
 from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
-from app.storage.sql.group_commit import GroupCommit
+from app.storage.sql.group_commit import GroupCommit, ObserveCommit, unobserved
 from app.storage.sql.idempotency import SqlIdempotencyStore
 from app.storage.sql.journal import SqlJournal
 from app.storage.sql.retention import SqlRetention
@@ -32,6 +32,7 @@ async def open_sqlite(
     on_commit: OnCommit,
     max_artifact_bytes: int = 64 * 1024 * 1024,
     linger_s: float = 0.0,
+    observe: ObserveCommit = unobserved,
     cache_bytes: int = 64 * 1024 * 1024,
 ) -> AsyncGenerator[Stores]:
     """All stores on the database file `path`; artifacts lie in `artifacts/` beside it.
@@ -44,7 +45,7 @@ async def open_sqlite(
     """
     warm_up()
     async with open_database(path, cache_bytes=cache_bytes) as database:
-        writer = GroupCommit(SqliteTransaction(database), on_commit, linger_s=linger_s)
+        writer = GroupCommit(SqliteTransaction(database), on_commit, linger_s=linger_s, observe=observe)
         blobs = FileBlobs(database, path.parent / "artifacts")
         async with writer.running():
             yield Stores(
