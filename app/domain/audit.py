@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from app.domain.call import CallContext, Protocol
 from app.domain.identity import CredentialKind, TenantId
 
 AuditOutcome = Literal["ok", "refused", "failed", "unknown"]
@@ -14,6 +13,8 @@ deadline passed, before the answer; the change may have been made."""
 NOBODYS: Final = TenantId("")
 """The tenant of entries about callers that nobody knows: no caller reads them, the operator does."""
 MAX_TEXT_CHARS: Final = 256
+REPLAYED: Final = "REPLAYED"
+"""The reason of an act that was done before, under the same idempotency key: it got the first answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class AuditEntry:
     reason: str = ""
     request_id: str
     trace_id: str = ""
-    protocol: Protocol
+    protocol: Literal["grpc", "rest", "internal"]
     peer: str = ""
     count: int = 1
 
@@ -57,38 +58,12 @@ class AuditFilter:
     outcome: AuditOutcome | None = None
 
 
-def entry_of(
-    call: CallContext,
-    *,
-    entry_id: str,
-    at: datetime,
-    outcome: AuditOutcome,
-    reason: str = "",
-    resource: str = "",
-    resource_id: str = "",
-) -> AuditEntry:
-    """What is written of a call. Texts that others chose are cut to `MAX_TEXT_CHARS`."""
-    who, parent = call.principal, call.traceparent
-    return AuditEntry(
-        id=entry_id,
-        at=at,
-        tenant=who.tenant,
-        subject=_decent(who.subject),
-        credential=who.credential,
-        credential_id=_decent(who.credential_id),
-        action=call.use_case,
-        resource=resource,
-        resource_id=_decent(resource_id),
-        outcome=outcome,
-        reason=reason,
-        request_id=call.request_id,
-        trace_id=parent.split("-", 2)[1] if parent else "",
-        protocol=call.protocol,
-        peer=call.peer.address if call.peer is not None else "",
-    )
+@dataclass(slots=True)
+class AuditDraft:
+    """An entry that is written in the transaction of what it tells of, where the store can.
 
+    `resource_id` and a reason of `REPLAYED` are filled in there; `written` says that it was committed.
+    """
 
-def _decent(text: str) -> str:
-    """Valid Unicode of a bounded length."""
-    text = text[:MAX_TEXT_CHARS]
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    entry: AuditEntry
+    written: bool = False

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from app.domain.audit import AuditDraft
 from app.domain.identity import Principal, TenantId
 
 Protocol = Literal["grpc", "rest", "internal"]
@@ -38,6 +39,7 @@ class CallContext:
     `deadline` is on the event loop's monotonic clock (seconds), None for none: it ends the call,
     never the task. `traceparent` is the W3C header value of the call's server span. `use_case` is the name
     of what was called (`TaskService/GetTask`), the same on both protocols; empty for what nobody called.
+    `audit` is the entry to write with what the call does, for use cases whose store can.
     """
 
     principal: Principal
@@ -48,6 +50,7 @@ class CallContext:
     idempotency: Idempotency | None = None
     use_case: str = ""
     peer: CallPeer | None = field(default=None, repr=False, compare=False)
+    audit: AuditDraft | None = field(default=None, repr=False, compare=False)
 
     @property
     def tenant(self) -> TenantId:

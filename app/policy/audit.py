@@ -1,8 +1,9 @@
 """Writes the audit log: acts before they are answered, refusals in bounded numbers.
 
-An act's entry is appended right after the act was committed, in a transaction of its own that those who
-act at once share, and the act is answered when the entry is durable. So an act that was answered is in the
-log; one whose process died between the two commits was answered to nobody, and may be missing. When the
+What is done to tasks (but deleting them) is in one transaction with its entry. The entry of any other act
+is appended right after the act was committed, in a transaction of its own that those who act at once share,
+and the act is answered when the entry is durable. So an act that was answered is in the log; one whose
+process died between the two commits was answered to nobody, and may be missing. When the
 store cannot be written just then, the act stands and is answered, and its entry is kept in memory and
 tried again (`MAX_OWED`; then it is in the process' log alone).
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from app.domain.audit import NOBODYS, AuditEntry, AuditOutcome, entry_of
+from app.domain.audit import MAX_TEXT_CHARS, NOBODYS, REPLAYED, AuditDraft, AuditEntry, AuditOutcome
 from app.domain.call import CallContext
 from app.domain.errors import DomainError, Kind, StorageUnavailableError
 from app.domain.identity import Principal
@@ -33,8 +34,6 @@ FLUSH_S: Final = 1.0
 MAX_OWED: Final = 1_000
 BEYOND: Final = "TOO_MANY_REFUSALS"
 """The reason of the entry that stands for refusals which have none of their own."""
-REPLAYED: Final = "REPLAYED"
-"""The reason of an act that was done before, under the same idempotency key: it got the first answer."""
 _OURS: Final = frozenset({Kind.INTERNAL, Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED, Kind.CANCELLED})
 """Kinds of errors that are no mistake of the caller."""
 _MINUTE_S: Final = 60.0
@@ -83,6 +82,10 @@ class AuditTrail:
             log.warning("an entry of the audit log waits: %s", error.message)
             self._owe(entry)
 
+    def draft(self, call: CallContext, act: Act) -> AuditDraft:
+        """The entry of an act whose store writes it with the act, should it be done."""
+        return AuditDraft(self._entry(call, act, "ok"))
+
     def refused(self, call: CallContext, act: Act, error: DomainError) -> None:
         """The act was refused, or failed on our side."""
         outcome = "failed" if error.kind in _OURS else "refused"
@@ -90,7 +93,12 @@ class AuditTrail:
 
     def left(self, call: CallContext, act: Act) -> None:
         """The caller left, or its deadline passed: perhaps it was done."""
-        self._owe(self._entry(call, act, "unknown", Kind.CANCELLED.name))
+        draft = call.audit
+        if draft is None:
+            entry = self._entry(call, act, "unknown", Kind.CANCELLED.name)
+        else:  # under its id and time: if it was done and committed with the act, it is there
+            entry = replace(draft.entry, outcome="unknown", reason=Kind.CANCELLED.name)
+        self._owe(entry)
 
     def turned_away(self, head: CallHead, principal: Principal | None, error: DomainError) -> None:
         """See `RefusalLog`."""
@@ -212,3 +220,40 @@ def _without_names(entry: AuditEntry) -> AuditEntry:
         trace_id="",
         peer="",
     )
+
+
+def entry_of(
+    call: CallContext,
+    *,
+    entry_id: str,
+    at: datetime,
+    outcome: AuditOutcome,
+    reason: str = "",
+    resource: str = "",
+    resource_id: str = "",
+) -> AuditEntry:
+    """What is written of a call. Texts that others chose are cut to `MAX_TEXT_CHARS`."""
+    who, parent = call.principal, call.traceparent
+    return AuditEntry(
+        id=entry_id,
+        at=at,
+        tenant=who.tenant,
+        subject=_decent(who.subject),
+        credential=who.credential,
+        credential_id=_decent(who.credential_id),
+        action=call.use_case,
+        resource=resource,
+        resource_id=_decent(resource_id),
+        outcome=outcome,
+        reason=reason,
+        request_id=call.request_id,
+        trace_id=parent.split("-", 2)[1] if parent else "",
+        protocol=call.protocol,
+        peer=call.peer.address if call.peer is not None else "",
+    )
+
+
+def _decent(text: str) -> str:
+    """Valid Unicode of a bounded length."""
+    text = text[:MAX_TEXT_CHARS]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

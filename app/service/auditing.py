@@ -6,7 +6,7 @@ that only read are left as they are, and cost nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.domain.call import CallContext
@@ -22,7 +22,8 @@ class Audited:
     """A method of a group, and the kind of thing it acts on.
 
     `made` tells the id from the answer, of what did not exist before; without it the id is the first thing
-    that the caller named, unless the method `acts_on_one` of its kind.
+    that the caller named, unless the method `acts_on_one` of its kind. `with_it`: the store commits the entry
+    with the act, where it says so in the draft.
     """
 
     group: str
@@ -30,14 +31,15 @@ class Audited:
     resource: str
     made: Callable[[Any], str] | None = None
     acts_on_one: bool = False
+    with_it: bool = False
 
 
 AUDITED: Final = (
-    Audited("tasks", "accept", "task", made=lambda accepted: accepted.task.id),
-    Audited("tasks", "cancel", "task"),
-    Audited("tasks", "pause", "task"),
-    Audited("tasks", "resume", "task"),
-    Audited("tasks", "provide_input", "task"),
+    Audited("tasks", "accept", "task", made=lambda accepted: accepted.task.id, with_it=True),
+    Audited("tasks", "cancel", "task", with_it=True),
+    Audited("tasks", "pause", "task", with_it=True),
+    Audited("tasks", "resume", "task", with_it=True),
+    Audited("tasks", "provide_input", "task", with_it=True),
     Audited("tasks", "delete", "task"),
     Audited("sessions", "create", "session", made=lambda session: session.id),
     Audited("sessions", "delete", "session"),
@@ -86,6 +88,8 @@ def audited(method: Method, row: Audited, trail: AuditTrail) -> Method:
             return await method(call, *given, **named)
         no_id = row.made is not None or row.acts_on_one or not given
         act = Act(resource=row.resource, resource_id="" if no_id else str(given[0]))
+        if row.with_it:
+            call = replace(call, audit=trail.draft(call, act))
         try:
             result = await method(call, *given, **named)
         except DomainError as error:
@@ -97,6 +101,8 @@ def audited(method: Method, row: Audited, trail: AuditTrail) -> Method:
         except Exception:
             trail.refused(call, act, InternalError())
             raise
+        if call.audit is not None and call.audit.written:
+            return result
         if row.made is not None:
             act = Act(resource=row.resource, resource_id=row.made(result))
         await trail.record(call, act)

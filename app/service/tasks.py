@@ -176,6 +176,7 @@ class TaskUseCases:
             sealed_credentials=credentials,
             max_queued=self._rules.max_queued,
             max_unfinished=self._rules.max_unfinished_of.get(call.tenant, self._rules.max_unfinished),
+            audit=call.audit,
         )
         if call.idempotency is not None:
             call.idempotency.replayed = created.replayed
@@ -216,7 +217,7 @@ class TaskUseCases:
         decision = lifecycle.cancelled(
             reason or "cancelled by the caller", call.principal.subject, self._now()
         )
-        return await self._store.update(task_id, decision, tenant=call.tenant)
+        return await self._store.update(task_id, decision, tenant=call.tenant, audit=call.audit)
 
     async def pause(self, call: CallContext, task_id: TaskId) -> Task:
         """Park the task: at once while queued, else after its current turn. Idempotent.
@@ -224,13 +225,15 @@ class TaskUseCases:
         Raises NotFoundError, TaskEndedError, IllegalTransitionError.
         """
         decision = lifecycle.pause_requested(self._now(), expires_after=self._rules.parked_ttl)
-        return await self._store.update(task_id, decision, tenant=call.tenant)
+        return await self._store.update(task_id, decision, tenant=call.tenant, audit=call.audit)
 
     async def resume(self, call: CallContext, task_id: TaskId) -> Task:
         """Put a paused task back on the queue. Raises NotFoundError, TaskEndedError,
         IllegalTransitionError, DrainingError."""
         self._refuse_when_draining()
-        return await self._store.update(task_id, lifecycle.resumed(self._now()), tenant=call.tenant)
+        return await self._store.update(
+            task_id, lifecycle.resumed(self._now()), tenant=call.tenant, audit=call.audit
+        )
 
     async def provide_input(self, call: CallContext, task_id: TaskId, answer: InputAnswer) -> Task:
         """Answer one input request, exactly once.
@@ -243,7 +246,9 @@ class TaskUseCases:
             checks.no("answer", "give either text or approved", "REQUIRED")
         checks.done()
         said = replace(answer, by=call.principal.subject)
-        return await self._store.update(task_id, lifecycle.answered(said, self._now()), tenant=call.tenant)
+        return await self._store.update(
+            task_id, lifecycle.answered(said, self._now()), tenant=call.tenant, audit=call.audit
+        )
 
     async def delete(self, call: CallContext, task_id: TaskId) -> None:
         """Forget an ended task with its events. Raises NotFoundError, IllegalTransitionError."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from app.domain.agents import AgentDefinition
 from app.domain.artifacts import Artifact, ArtifactRef
+from app.domain.audit import AuditDraft
 from app.domain.configuration import GlobalConfiguration
 from app.domain.events import JournaledEvent
 from app.domain.identity import TenantId
@@ -79,7 +80,10 @@ OnCommit = Callable[[Sequence[JournaledEvent], Sequence[QueueEntry]], None]
 
 
 class TaskStore(Protocol):
-    """Task rows, their transcripts and sealed credentials. Every write is one transaction."""
+    """Task rows, their transcripts and sealed credentials. Every write is one transaction.
+
+    A write that is given an `audit` draft commits its entry, too, about the task, and marks it written.
+    """
 
     async def create(
         self,
@@ -89,6 +93,7 @@ class TaskStore(Protocol):
         sealed_credentials: bytes | None = None,
         max_queued: int | None = None,
         max_unfinished: int | None = None,
+        audit: AuditDraft | None = None,
     ) -> Created:
         """Insert `change.task` (a SUBMITTED task already moved on) with its first events.
 
@@ -104,7 +109,13 @@ class TaskStore(Protocol):
         ...
 
     async def update(
-        self, task_id: TaskId, decide: Decision, *, tenant: TenantId | None = None, epoch: int | None = None
+        self,
+        task_id: TaskId,
+        decide: Decision,
+        *,
+        tenant: TenantId | None = None,
+        epoch: int | None = None,
+        audit: AuditDraft | None = None,
     ) -> Task:
         """Commit what `decide` makes of the task as it stands; return the new row.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from app.storage.sql.audit_rows import AUDIT_COLUMNS, audit_row
 from app.storage.sql.commands import Loaded
 from app.storage.sql.rows import (
     CHANGED_COLUMNS,
@@ -29,6 +30,7 @@ _TYPES = {
     "last_position": "bigint", "queued": "bigint", "unfinished": "bigint", "task_count": "int",
     "attempts": "int", "next_attempt_at": "bigint",
     "sealed": "bytea", "body": "bytea", "spec": "bytea", "metadata_key": "bytea", "value": "bytea",
+    "resource_id": "bytea", "subject": "bytea",
 }  # fmt: skip
 """The types of columns that are not text."""
 
@@ -49,9 +51,9 @@ class _Part:
         return self.text.format(rows=f"unnest({arrays}) WITH ORDINALITY AS new ({names}, number)")
 
 
-def _insert(table: str, columns: Sequence[str]) -> _Part:
+def _insert(table: str, columns: Sequence[str], more: str = "") -> _Part:
     names = ", ".join(columns)
-    text = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{rows}} ORDER BY number"  # noqa: S608
+    text = f"INSERT INTO {table} ({names}) SELECT {names} FROM {{rows}} ORDER BY number{more}"  # noqa: S608
     return _Part(text, columns)
 
 
@@ -80,6 +82,7 @@ _PARTS = (
     ),
     _update("tenants", ("tenant", "last_position", "queued", "unfinished")),
     _insert("webhook_deliveries", DELIVERY_COLUMNS),
+    _insert("audit_log", AUDIT_COLUMNS, " ON CONFLICT DO NOTHING"),
 )
 
 
@@ -109,6 +112,7 @@ async def write(db: "asyncpg.Connection[Any]", settlement: Settlement) -> None:
         [(*key, k.fingerprint, k.task_id, k.expires_at) for key, k in written.keys.items()],
         _tenant_rows(rows, settlement),
         written.deliveries,
+        [audit_row(entry) for entry in written.entries],
     )
     used = tuple(number for number, some in enumerate(values) if some)
     arrays = [list(column) for number in used for column in zip(*values[number], strict=True)]

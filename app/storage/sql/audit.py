@@ -1,6 +1,5 @@
 """`AuditStore` for both makes."""
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,24 +12,15 @@ from app.domain.audit import AuditEntry, AuditFilter
 from app.domain.errors import InvalidCursorError
 from app.domain.identity import TenantId
 from app.domain.paging import Page, decode_cursor, encode_cursor
-from app.storage.codec import from_us, to_us
+from app.storage.codec import to_us
 from app.storage.schema import audit_horizon, audit_log
-from app.storage.sql.database import Database, Row, Select
+from app.storage.sql.audit_rows import AUDIT_COLUMNS, audit_row, entry_of_row, text_bytes
+from app.storage.sql.database import Database, Select
 from app.storage.sql.gathering import Gathering
 
 _SELECT: Final = sa.select(audit_log)
 _ORDER: Final = (audit_log.c.at, audit_log.c.id)
 _TIME: Final = re.compile(r"[0-9]{1,18}")
-_IN_BODY: Final = (
-    "credential",
-    "credential_id",
-    "reason",
-    "request_id",
-    "trace_id",
-    "protocol",
-    "peer",
-    "count",
-)
 _HORIZON: Final = 1
 """The id of the only row of `audit_horizon`."""
 
@@ -65,7 +55,7 @@ class SqlAuditStore:
         order = _ORDER if oldest_first else tuple(column.desc() for column in _ORDER)
         query = query.order_by(*order).limit(size + 1)
         rows = await self._database.read(lambda db: db.execute(query).all())
-        items = [_entry_of(row) for row in rows[:size]]
+        items = [entry_of_row(row) for row in rows[:size]]
         if len(rows) <= size:
             return Page(items=items)
         return Page(items=items, next_cursor=encode_cursor(name, str(rows[size - 1].at), items[-1].id))
@@ -83,7 +73,9 @@ class SqlAuditStore:
         return await self._database.write(forget)
 
     async def _commit(self, batch: Sequence[Sequence[AuditEntry]]) -> Sequence[None]:
-        rows = [_row_of(entry) for entries in batch for entry in entries]
+        rows = [
+            dict(zip(AUDIT_COLUMNS, audit_row(entry), strict=True)) for entries in batch for entry in entries
+        ]
         await self._database.write(lambda db: _insert(db, rows))
         return [None] * len(batch)
 
@@ -108,10 +100,10 @@ def _filtered(query: Select, where: AuditFilter) -> Select:
     if where.until is not None:
         query = query.where(columns.at < to_us(where.until))
     for column, value in (
-        (columns.subject, None if where.subject is None else _bytes(where.subject)),
+        (columns.subject, None if where.subject is None else text_bytes(where.subject)),
         (columns.action, where.action),
         (columns.resource, where.resource),
-        (columns.resource_id, None if where.resource_id is None else _bytes(where.resource_id)),
+        (columns.resource_id, None if where.resource_id is None else text_bytes(where.resource_id)),
         (columns.outcome, where.outcome),
     ):
         if value is not None:
@@ -124,36 +116,3 @@ def _last_of(name: str, cursor: str) -> sa.Tuple:
     if not _TIME.fullmatch(at):
         raise InvalidCursorError
     return sa.tuple_(sa.literal(int(at), sa.BigInteger), sa.literal(entry_id, sa.String))
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
-def _row_of(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "at": to_us(entry.at),
-        "id": entry.id,
-        "tenant": entry.tenant,
-        "action": entry.action,
-        "resource": entry.resource,
-        "outcome": entry.outcome,
-        "resource_id": _bytes(entry.resource_id),
-        "subject": _bytes(entry.subject),
-        "body": json.dumps({name: getattr(entry, name) for name in _IN_BODY}).encode(),
-    }
-
-
-def _entry_of(row: Row) -> AuditEntry:
-    body = json.loads(row.body)
-    return AuditEntry(
-        id=row.id,
-        at=from_us(row.at),
-        tenant=TenantId(row.tenant),
-        subject=row.subject.decode(),
-        action=row.action,
-        resource=row.resource,
-        resource_id=row.resource_id.decode(),
-        outcome=row.outcome,
-        **{name: body[name] for name in _IN_BODY},
-    )

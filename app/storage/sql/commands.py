@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from app.domain.audit import AuditDraft, AuditEntry
 from app.domain.events import JournaledEvent
 from app.domain.identity import TenantId
 from app.domain.ids import SessionId, TaskId
@@ -27,6 +28,7 @@ class CreateTask:
     sealed: bytes | None
     max_queued: int | None
     max_unfinished: int | None
+    audit: AuditDraft | None
     done: asyncio.Future[Created]
 
     @property
@@ -44,6 +46,7 @@ class UpdateTask:
     decide: Decision
     tenant: TenantId | None
     epoch: int | None
+    audit: AuditDraft | None
     done: asyncio.Future[Task]
 
 
@@ -120,10 +123,11 @@ class Written:
     bodies: list[bytes] = field(default_factory=list[bytes])
     """The encoded `events`, one for one."""
     messages: list[tuple[TaskId, bytes]] = field(default_factory=list[tuple[TaskId, bytes]])
+    entries: list[AuditEntry] = field(default_factory=list[AuditEntry])
     queue: list[QueueEntry] = field(default_factory=list[QueueEntry])
     deliveries: list[DeliveryRow] = field(default_factory=list[DeliveryRow])
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self.created or self.updated or self.events or self.messages or self.keys)
+        return not (self.created or self.updated or self.events or self.messages or self.keys or self.entries)

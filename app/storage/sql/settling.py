@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic_core import PydanticSerializationError
 
+from app.domain.audit import REPLAYED
 from app.domain.errors import (
     IdempotencyMismatchError,
     InvalidRequestError,
@@ -69,14 +70,24 @@ class Settlement:
         try:
             match command:
                 case CreateTask():
-                    self.outcomes.append(self._create(command))
+                    created = self._create(command)
+                    self._note(command, created.task.id, replayed=created.replayed)
+                    self.outcomes.append(created)
                 case UpdateTask():
-                    self.outcomes.append(self._update(command))
+                    task = self._update(command)
+                    self._note(command, task.id)
+                    self.outcomes.append(task)
         except (UnicodeError, PydanticSerializationError):
             refused = InvalidRequestError.of("task", "holds text that is not valid Unicode", "NOT_UNICODE")
             self.outcomes.append(refused)
         except Exception as error:  # noqa: BLE001 - a decision's own failure is its caller's
             self.outcomes.append(error)
+
+    def _note(self, command: Command, task_id: TaskId, *, replayed: bool = False) -> None:
+        """The audit log's entry goes with what it tells of."""
+        if command.audit is not None:
+            reason = REPLAYED if replayed else ""
+            self.written.entries.append(replace(command.audit.entry, resource_id=task_id, reason=reason))
 
     def _update(self, command: UpdateTask) -> Task:
         task = self.rows.tasks.get(command.task_id)

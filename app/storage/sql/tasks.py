@@ -6,6 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from app.domain.audit import AuditDraft
 from app.domain.errors import IllegalTransitionError, NotFoundError
 from app.domain.identity import TenantId
 from app.domain.ids import MAX_ID_LENGTH, SessionId, TaskId
@@ -42,6 +43,7 @@ class SqlTaskStore:
         sealed_credentials: bytes | None = None,
         max_queued: int | None = None,
         max_unfinished: int | None = None,
+        audit: AuditDraft | None = None,
     ) -> Created:
         """See `TaskStore`."""
         command = CreateTask(
@@ -50,13 +52,23 @@ class SqlTaskStore:
             sealed=sealed_credentials,
             max_queued=max_queued,
             max_unfinished=max_unfinished,
+            audit=audit,
             done=asyncio.get_running_loop().create_future(),
         )
         await self._writer.submit(command)
-        return await command.done
+        created = await command.done
+        if audit is not None:
+            audit.written = True
+        return created
 
     async def update(
-        self, task_id: TaskId, decide: Decision, *, tenant: TenantId | None = None, epoch: int | None = None
+        self,
+        task_id: TaskId,
+        decide: Decision,
+        *,
+        tenant: TenantId | None = None,
+        epoch: int | None = None,
+        audit: AuditDraft | None = None,
     ) -> Task:
         """See `TaskStore`."""
         if not _possible(task_id):
@@ -66,10 +78,14 @@ class SqlTaskStore:
             decide=decide,
             tenant=tenant,
             epoch=epoch,
+            audit=audit,
             done=asyncio.get_running_loop().create_future(),
         )
         await self._writer.submit(command)
-        return await command.done
+        task = await command.done
+        if audit is not None:
+            audit.written = True
+        return task
 
     async def get(self, tenant: TenantId, task_id: TaskId) -> Task:
         """See `TaskStore`."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.domain.identity import TenantId
 from app.domain.ids import SessionId, TaskId
+from app.storage.sql.audit_rows import AUDIT_COLUMNS, audit_row
 from app.storage.sql.commands import Command, CreateTask, KeptKey, Key, Loaded, SessionRow, Tenant
 from app.storage.sql.rows import (
     CHANGED_COLUMNS,
@@ -184,6 +185,7 @@ class _Writing:
                 [(*key, k.fingerprint, k.task_id, k.expires_at) for key, k in written.keys.items()],
             ),
             (_INSERT_DELIVERIES, "", written.deliveries),
+            (_INSERT_AUDIT, _ONCE, [audit_row(entry) for entry in written.entries]),
         ]
 
     def __call__(self, handle: Handle) -> None:
@@ -228,6 +230,8 @@ _INSERT_TASKS = _insert("tasks", CREATED_COLUMNS)
 _INSERT_LABELS = _insert("labels", ("task_id", "key", "value"))
 _INSERT_EVENTS = _insert("events", EVENT_COLUMNS)
 _INSERT_MESSAGES = _insert("messages", ("task_id", "body"))
+_INSERT_AUDIT = _insert("audit_log", AUDIT_COLUMNS)
+_ONCE = "ON CONFLICT DO NOTHING"
 _PUT_TENANTS = _insert("tenants", ("tenant", "last_position", "queued", "unfinished"))
 _PUT_TENANTS_END = (
     "ON CONFLICT (tenant) DO UPDATE SET last_position = excluded.last_position,"

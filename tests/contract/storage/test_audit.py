@@ -156,3 +156,23 @@ async def _by_hand(backend: str, statement: str, path: Path, request: pytest.Fix
             await connection.execute(sa.text(statement))
     finally:
         await engine.dispose()
+
+
+async def test_of_entries_those_of_task_writes_come_with_the_write_or_not_at_all(stores: Stores) -> None:
+    from app.domain import lifecycle
+    from app.domain.audit import AuditDraft
+    from app.domain.errors import TaskEndedError
+    from tests.contract.storage.values import a_submission
+
+    drafts = [AuditDraft(an_entry(at_s=number, resource_id="")) for number in range(3)]
+    task = (await stores.tasks.create(a_submission(), audit=drafts[0])).task
+    cancelled = lifecycle.cancelled("enough", "zoë", later(1))
+    await stores.tasks.update(task.id, cancelled, tenant=ACME, audit=drafts[1])
+    with pytest.raises(TaskEndedError):
+        await stores.tasks.update(task.id, lifecycle.resumed(later(2)), tenant=ACME, audit=drafts[2])
+
+    entries = await read(stores)
+    assert [draft.written for draft in drafts] == [True, True, False]
+    assert entries == [replace(draft.entry, resource_id=task.id) for draft in (drafts[1], drafts[0])]
+    await stores.audit.append([replace(drafts[1].entry, outcome="unknown")])
+    assert await read(stores) == entries
