@@ -24,8 +24,8 @@ KEYS = {"heavy": "key-of-tenant-heavy-01", "light": "key-of-tenant-light-01"}
 CALLERS = 64
 """How many calls the heavy tenant always has open."""
 FLOOR_S = 0.100
-"""Below this the machine's noise is measured: a client that is kept from its core hears late of its answer, and
-the server has worked on."""
+"""Below this the machine's noise is measured: a client that is kept from its core hears late of its
+answer, and the server has worked on."""
 
 
 @dataclass(frozen=True)
