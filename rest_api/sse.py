@@ -109,7 +109,7 @@ class EventStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; returns when it ended, at the call's deadline, or when the client left."""
-        readers = scope["app"].metrics.stream_readers.labels("sse")
+        readers = scope["app"].metrics.calls.stream_readers.labels("sse")
         readers.inc()
         try:
             async with aclosing(self._items):

@@ -5,9 +5,11 @@ together with the start of the next turn. So after a crash an answer is never as
 a call that may have been cut short is carried out again under the same call id.
 """
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from time import monotonic
 
 from pydantic_ai.messages import InstructionPart, ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import ModelRequestParameters
@@ -16,7 +18,7 @@ from app.agents.base import Finished, NeedsInput, Outcome, Parked, Run
 from app.agents.calls import Caller, Returned, called, results_message, shortened
 from app.agents.estimates import Estimator
 from app.agents.images import Gallery
-from app.agents.ports import Tools
+from app.agents.ports import ModelObserver, Tools
 from app.agents.prompt import system_prompt
 from app.agents.questions import sort_calls
 from app.agents.reporting import Reporter, reporting
@@ -25,7 +27,7 @@ from app.agents.toolset import Offer, Toolset
 from app.agents.transcript import unanswered
 from app.agents.turns import Turns
 from app.agents.usage import CallUsage, usage_of
-from app.domain.errors import DomainError
+from app.domain.errors import DomainError, InternalError
 from app.domain.events import MAX_EVENT_TEXT_CHARS, ModelResponded, TurnStarted
 from app.domain.run_errors import ModelAnswerError, StepLimitError
 from app.domain.tasks import InputAnswer, InputRequest, TaskResult
@@ -50,6 +52,7 @@ class LoopRuntime:
         tracing: Tracing,
         default_model: str = "interpreter",
         default_sandbox: str = "local",
+        observer: ModelObserver | None = None,
     ) -> None:
         """The defaults are for tasks whose configuration names no model or no sandbox kind."""
         self._models = models
@@ -58,6 +61,7 @@ class LoopRuntime:
         self._tracing = tracing
         self._default_model = default_model
         self._default_sandbox = default_sandbox
+        self._observer = observer
 
     async def run(self, run: Run) -> Outcome:
         """Carry the task out, from its last checkpoint on; see `AgentRuntime.run`."""
@@ -88,6 +92,7 @@ class LoopRuntime:
             toolset=toolset,
             caller=Caller(run, reporter, self._tools, toolset, tracing=self._tracing),
             tracing=self._tracing,
+            observer=self._observer,
             instructions=system_prompt(
                 run.task.spec.agent,
                 toolset.infos,
@@ -121,6 +126,7 @@ class _Mind:
         toolset: Toolset,
         caller: Caller,
         tracing: Tracing,
+        observer: ModelObserver | None,
         instructions: str,
     ) -> None:
         self._run = run
@@ -131,6 +137,7 @@ class _Mind:
         self._toolset = toolset
         self._caller = caller
         self._tracing = tracing
+        self._observer = observer
         self._gallery = Gallery(run.read_artifact)
         self._wasted = 0
         self._parameters = ModelRequestParameters(
@@ -199,9 +206,8 @@ class _Mind:
         with self._tracing.span(plan) as span:
             seen = await self._gallery.shown(turns.messages)
             resolved = await self._reserved(resolved, seen)
-            response = await ask(self._models, resolved, seen, self._parameters, hear=self._hear)
+            response, used = await self._asked(resolved, seen)
             response = with_own_ids(response, turns.ids, turns.number)
-            used = usage_of(self._models, resolved, response.usage)
             _describe(span, response, used)
         turns.add(response)
         calls = len(calls_of(response))
@@ -224,6 +230,34 @@ class _Mind:
         )
         await self._run.settle()
         return response
+
+    async def _asked(
+        self, resolved: ResolvedModel, seen: list[ModelMessage]
+    ) -> tuple[ModelResponse, CallUsage]:
+        """The model's answer and what it used, told to the observer."""
+        began, outcome, used = monotonic(), InternalError.reason, CallUsage()
+        try:
+            response = await ask(self._models, resolved, seen, self._parameters, hear=self._hear)
+            used = usage_of(self._models, resolved, response.usage)
+            outcome = "ok"
+        except asyncio.CancelledError:
+            outcome = "CANCELLED"
+            raise
+        except DomainError as error:
+            outcome = error.reason
+            raise
+        finally:
+            if self._observer is not None:
+                self._observer.model_called(
+                    resolved.spec.provider,
+                    resolved.spec.name or resolved.spec.provider,
+                    outcome=outcome,
+                    duration_s=monotonic() - began,
+                    input_tokens=used.input_tokens,
+                    output_tokens=used.output_tokens,
+                    cost_usd=used.cost_usd,
+                )
+        return response, used
 
     async def _reserved(self, resolved: ResolvedModel, seen: Sequence[ModelMessage]) -> ResolvedModel:
         """Hold what the call can use at most, where a budget counts; then its answer has a bound.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from app.agents.base import AgentRuntime
 from app.agents.function import FunctionRuntime, echo
 from app.agents.loop import LoopRuntime
+from app.agents.ports import ModelObserver
 from app.breakers.board import CircuitBoard
 from app.domain.agents import DEFAULT_AGENT, AgentDefinition
 from app.domain.configuration import TaskConfiguration, TaskLimits
@@ -29,7 +30,7 @@ from app.settings import Settings
 from app.telemetry.tracing import Tracing
 from app.tools.builtin.all import built_in_tools
 from app.tools.egress import Egress
-from app.tools.registry import ToolRegistry
+from app.tools.registry import ToolObserver, ToolRegistry
 
 ECHO_AGENT = AgentId("echo")
 CONNECT_TIMEOUT_S = 10.0
@@ -93,7 +94,7 @@ def build_providers(settings: Settings, board: CircuitBoard | None = None) -> Ma
     return {made.kind: made if board is None else guarded(made, board) for made in kinds}
 
 
-def build_tools(settings: Settings, egress: Egress) -> ToolRegistry:
+def build_tools(settings: Settings, egress: Egress, observer: ToolObserver | None = None) -> ToolRegistry:
     """The registry with every built-in tool."""
     key = settings.tools.search_api_key
     tools = built_in_tools(
@@ -101,12 +102,17 @@ def build_tools(settings: Settings, egress: Egress) -> ToolRegistry:
         search_url=settings.tools.search_url,
         search_api_key=Secret(key.get_secret_value()) if key else None,
     )
-    return ToolRegistry(tools)
+    return ToolRegistry(tools, observer=observer)
 
 
-def runtimes_of(models: ModelSource, tools: ToolRegistry, tracing: Tracing) -> Mapping[str, AgentRuntime]:
+def runtimes_of(
+    models: ModelSource, tools: ToolRegistry, tracing: Tracing, observer: ModelObserver | None = None
+) -> Mapping[str, AgentRuntime]:
     """The makes of the loop, by the name an agent definition gives."""
-    return {"loop": LoopRuntime(models, tools, tracing=tracing), "echo": FunctionRuntime(echo)}
+    return {
+        "loop": LoopRuntime(models, tools, tracing=tracing, observer=observer),
+        "echo": FunctionRuntime(echo),
+    }
 
 
 def built_in_agents() -> Mapping[AgentId, AgentDefinition]:

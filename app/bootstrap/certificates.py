@@ -107,11 +107,11 @@ class CertificateWatch:
             assert loaded is not None  # noqa: S101 - there is a watch only where there are files
             self._use(loaded.certificate, before)
         except (OSError, ValueError) as error:
-            self._metrics.certificate_reloads.labels("failed").inc()
+            self._metrics.listeners.certificate_reloads.labels("failed").inc()
             log.error("the certificate was not reloaded, the old one stays in use: %s", error)
             return False
         self.loaded = loaded
-        self._metrics.certificate_reloads.labels("ok").inc()
+        self._metrics.listeners.certificate_reloads.labels("ok").inc()
         self._told(loaded)
         return True
 
@@ -127,7 +127,7 @@ class CertificateWatch:
             raise
 
     def _told(self, loaded: Loaded) -> None:
-        self._metrics.certificate_expiry.set(loaded.expires_at.timestamp())
+        self._metrics.listeners.certificate_expiry.set(loaded.expires_at.timestamp())
         log.info("certificate of %s, until %s", loaded.subject, loaded.expires_at.isoformat())
         for warning in loaded.warnings:
             log.warning("%s", warning)

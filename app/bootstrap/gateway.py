@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version as installed_version
 
@@ -13,12 +13,11 @@ from app.bootstrap.access import running_access
 from app.bootstrap.certificates import CertificateWatch, load_certificate, utc_now
 from app.bootstrap.limits import open_limiter
 from app.bootstrap.listeners import grpc_listener, rest_listener
+from app.bootstrap.metrics import measured
 from app.bootstrap.parts import NAME, Parts, open_parts
 from app.bootstrap.service import build_service
-from app.bootstrap.storage import Storage
 from app.bootstrap.unix_sockets import claimed
 from app.bootstrap.webhooks import build_dispatcher
-from app.domain.errors import StorageUnavailableError
 from app.engine.engine import Engine, EngineRules
 from app.engine.run import Surroundings
 from app.engine.worker import Worker
@@ -26,7 +25,6 @@ from app.policy.admission import Admission
 from app.service.agent_service import AgentService
 from app.service.feeds import Feeds
 from app.settings import Settings
-from app.telemetry.metrics import Metrics
 from app.webhooks.dispatcher import Dispatcher
 from grpc_service.server import GrpcServer
 from rest_api.uvicorn_server import UvicornServer
@@ -175,9 +173,8 @@ async def open_gateway(
         await stack.enter_async_context(
             running_access(parts.access, parts.storage.stores.credentials, settings, now=parts.now)
         )
-        metrics.active_tasks.set_function(lambda: engine.running)
-        every_s = settings.stream.heartbeat.total_seconds() / 2
-        await stack.enter_async_context(_looked_after(feeds, parts.storage, metrics, every_s))
+        await stack.enter_async_context(measured(parts, running=lambda: engine.running))
+        await stack.enter_async_context(_ticking(feeds, settings.stream.heartbeat.total_seconds() / 2))
         if settings.telemetry.prometheus_port is not None:
             stack.enter_context(metrics.listening(settings.rest.host, settings.telemetry.prometheus_port))
         if watch is not None:
@@ -204,6 +201,7 @@ def _engine(parts: Parts) -> Engine:
         unseal=storage.sealer.unseal if storage.sealer else None,
         max_recoveries=settings.engine.max_recoveries,
         parked_ttl=settings.engine.parked_ttl,
+        waited=parts.metrics.tasks.queue_wait.observe,
     )
     return Engine(
         storage.stores,
@@ -222,24 +220,20 @@ def _engine(parts: Parts) -> Engine:
 
 
 @asynccontextmanager
-async def _looked_after(
-    feeds: Feeds, storage: Storage, metrics: Metrics, every_s: float
-) -> AsyncGenerator[None]:
-    """Wake every stream now and then for its heartbeat, and count what waits."""
+async def _ticking(feeds: Feeds, every_s: float) -> AsyncGenerator[None]:
+    """Wake every stream now and then for its heartbeat."""
 
-    async def look() -> None:
+    async def tick() -> None:
         while True:
             await asyncio.sleep(every_s)
             feeds.tick()
-            with suppress(StorageUnavailableError):
-                metrics.queue_depth.set(await storage.queue.depth())
 
     async with asyncio.TaskGroup() as group:
-        looking = group.create_task(look(), name="stream-ticks")
+        ticking = group.create_task(tick(), name="stream-ticks")
         try:
             yield
         finally:
-            looking.cancel()
+            ticking.cancel()
 
 
 @asynccontextmanager

@@ -25,9 +25,9 @@ async def open_limiter(settings: Settings, stack: AsyncExitStack, metrics: Metri
             buckets,
             timeout_s=wanted.store_timeout.total_seconds(),
             on_outage=wanted.on_outage,
-            failed=metrics.limiter_failures.inc,
+            failed=metrics.limits.failures.inc,
         )
-    return Limits(
+    limits = Limits(
         _scopes(wanted),
         tenants={
             TenantId(name): {"principal": _scope(own.principal), "tenant": _scope(own.tenant)}
@@ -35,8 +35,11 @@ async def open_limiter(settings: Settings, stack: AsyncExitStack, metrics: Metri
         },
         shared=shared,
         replicas=wanted.replicas,
-        refused=lambda policy: metrics.limited.labels(policy).inc(),
+        refused=metrics.limits.refused,
     )
+    metrics.limits.allowed.read_from(lambda: {(name,): count for name, count in limits.admitted.items()})
+    metrics.limits.leases.read_from(lambda: {(policy,): held for policy, held in limits.held().items()})
+    return limits
 
 
 def unfinished_limits(wanted: RateLimitSettings) -> tuple[int | None, dict[TenantId, int]]:

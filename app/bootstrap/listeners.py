@@ -100,7 +100,7 @@ def rest_listener(
     )
 
     def refused(reason: Refusal) -> None:
-        metrics.connections_refused.labels(reason).inc()
+        metrics.listeners.connections_refused.labels(reason).inc()
 
     hsts_s = 0 if tls is None else int(wanted.hsts_max_age.total_seconds())
     return UvicornServer(

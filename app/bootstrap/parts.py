@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from app.agents.base import AgentRuntime
 from app.bootstrap.access import Access, build_access
 from app.bootstrap.agents import build_models, build_providers, build_tools, runtimes_of
-from app.bootstrap.breakers import build_board
+from app.bootstrap.breakers import Counted, build_board
 from app.bootstrap.budgets import open_budgets
 from app.bootstrap.storage import Storage, open_storage
 from app.bootstrap.traces import span_export
@@ -69,7 +69,7 @@ async def open_parts(
     """Open the parts; `stack` closes them. For the parameters and errors see `open_gateway`."""
     metrics, feeds, mint = Metrics(), Feeds(), _minter(_now)
     instance_id = secrets.token_hex(8)
-    export = span_export(settings.traces, metrics)
+    export = span_export(settings.traces, metrics.spans)
     tracing = open_tracing(
         [
             *span_processors,
@@ -84,10 +84,10 @@ async def open_parts(
     stack.push_async_callback(tracing.aclose)
     storage = await open_storage(settings, stack, feeds, metrics, replica_id=instance_id)
     egress = Egress(allowed_hosts=settings.tools.fetch_allowed_hosts)
-    board = build_board(settings)
+    board = build_board(settings, Counted(metrics.breakers))
     models = build_models(settings, egress, board)
     stack.push_async_callback(models.aclose)
-    tools = build_tools(settings, egress)
+    tools = build_tools(settings, egress, metrics.work)
     fleet = Fleet(
         build_providers(settings, board),
         storage.stores.sandboxes,
@@ -96,6 +96,7 @@ async def open_parts(
         max_life=settings.sandbox.max_life,
         now=_now,
         mint=mint,
+        observer=metrics.work,
     )
     stack.push_async_callback(fleet.aclose)
     keyed = KeyedCalls(
@@ -120,7 +121,7 @@ async def open_parts(
         budgets=await open_budgets(settings, storage.stores.budgets),
         webhook_targets=Targets(Egress(allowed_hosts=settings.webhooks.allowed_hosts)),
         keyed=keyed,
-        runtimes={**runtimes_of(models, tools, tracing), **(runtimes or {})},
+        runtimes={**runtimes_of(models, tools, tracing, metrics.work), **(runtimes or {})},
         now=_now,
         mint=mint,
     )

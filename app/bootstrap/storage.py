@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from app.domain.errors import StorageUnavailableError
-from app.domain.events import TERMINAL_EVENTS, JournaledEvent
+from app.domain.events import JournaledEvent
 from app.domain.secrets import Secret
 from app.engine.base import EventBus, TaskQueue, Wake
 from app.engine.bus_local import LocalBus
@@ -65,6 +65,7 @@ async def _sqlite(settings: Settings, stack: AsyncExitStack, feeds: Feeds, metri
         open_sqlite(
             folder / DATABASE_FILE,
             on_commit=_Committed(feeds, bus, queue, metrics),
+            observe=metrics.storage.committed,
             max_artifact_bytes=settings.storage.max_artifact_bytes,
             linger_s=LINGER_S,
             on_deliveries=due.set,
@@ -99,6 +100,7 @@ async def _postgres(
             dsn,
             schema=schema,
             on_commit=_Committed(feeds, bus, queue, metrics),
+            observe=metrics.storage.committed,
             enqueue=queue.enqueue,
             notify=bus.notify,
             max_artifact_bytes=settings.storage.max_artifact_bytes,
@@ -118,18 +120,14 @@ class _Committed:
         self._feeds = feeds
         self._bus = bus
         self._queue = queue
-        self._metrics = metrics
+        self._count = metrics.tasks.committed
 
     def __call__(self, events: Sequence[JournaledEvent], entries: Sequence[QueueEntry]) -> None:
         self._feeds.committed(events)
         self._bus.committed(events)
         if entries:
             self._queue.offer(entries)
-        self._metrics.events_appended.inc(len(events))
-        for journaled in events:
-            if isinstance(journaled.event, TERMINAL_EVENTS):
-                state = journaled.event.type.removeprefix("task.")
-                self._metrics.task_ended(state, journaled.event.statistics.running_s)
+        self._count(events)
 
 
 def _sealer(settings: Settings) -> SecretBox | None:

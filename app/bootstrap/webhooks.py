@@ -22,7 +22,7 @@ def build_dispatcher(parts: Parts) -> Dispatcher | None:
         unseal=parts.storage.sealer.unseal if parts.storage.sealer else None,
         due=parts.storage.deliveries_due,
         tracing=parts.tracing,
-        observer=parts.metrics,
+        observer=parts.metrics.webhooks,
         now=parts.now,
         rules=DispatchRules(
             schedule=RetrySchedule(delays=wanted.retries, jitter=wanted.jitter),

@@ -14,6 +14,14 @@ RunTask = Callable[[TaskId, int], Awaitable[None]]
 """`(task_id, ticket)`: the ticket of the `QueueEntry`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How many tasks wait, and for how many seconds the first of them (0 when none waits)."""
+
+    waiting: int
+    oldest_s: float = 0.0
+
+
 class TaskQueue(Protocol):
     """Hands queued tasks to workers, at least once; the store's epoch makes that harmless."""
 
@@ -38,8 +46,8 @@ class TaskQueue(Protocol):
         """Hand out nothing more; `serve` returns when what runs has returned."""
         ...
 
-    async def depth(self) -> int:
-        """How many tasks wait."""
+    async def backlog(self) -> Backlog:
+        """What waits now. Raises StorageUnavailableError."""
         ...
 
 

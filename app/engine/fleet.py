@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import monotonic
+from typing import Protocol
 
 from app.domain.artifacts import ArtifactRef
 from app.domain.errors import (
     DomainError,
     IllegalTransitionError,
+    InternalError,
     InvalidRequestError,
     QuotaExceededError,
     SandboxCrashedError,
@@ -24,6 +28,18 @@ from app.storage.base import ArtifactStore, SandboxStore
 
 log = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 5.0
+
+
+class SandboxObserver(Protocol):
+    """Told what happens to sandboxes, on the event loop; must neither block nor raise."""
+
+    def created(self, kind: str) -> None:
+        """A new one was opened."""
+        ...
+
+    def acted(self, kind: str, action: str, outcome: str, duration_s: float) -> None:
+        """An action is over: `ok`, `failed`, `CANCELLED` or the error's reason."""
+        ...
 
 
 @dataclass(slots=True)
@@ -56,6 +72,7 @@ class Fleet:
         max_life: timedelta,
         now: Callable[[], datetime],
         mint: Callable[[str], str],
+        observer: SandboxObserver | None = None,
     ) -> None:
         self._providers = providers
         self._records = records
@@ -64,6 +81,7 @@ class Fleet:
         self._max_life = max_life
         self._now = now
         self._mint = mint
+        self._observer = observer
         self._berths: dict[SandboxId, _Berth] = {}
         self._docking: dict[SandboxId, _Docking] = {}
         self._opening = 0
@@ -121,6 +139,8 @@ class Fleet:
                     await asyncio.shield(self._records.set_state(record.id, SandboxState.LOST))
                 raise
             self._berths[record.id] = _Berth(handle, task_id)
+            if self._observer is not None:
+                self._observer.created(kind)
             return record
         finally:
             self._opening -= 1
@@ -139,12 +159,17 @@ class Fleet:
         async with self._turn(tenant, sandbox_id) as berth:
             berth.task_id = task_id
             try:
-                return await berth.sandbox.act(action, timeout_s=timeout_s)
+                return await self._acted(berth.sandbox, action, timeout_s=timeout_s)
             except SandboxCrashedError:
                 if self._berths.get(sandbox_id) is berth:
                     del self._berths[sandbox_id]
                 await asyncio.shield(self._shut(berth.sandbox))
                 raise
+
+    @property
+    def open_by_kind(self) -> Counter[str]:
+        """How many sandboxes this process holds open, by kind."""
+        return Counter(berth.sandbox.kind for berth in list(self._berths.values()))
 
     async def screenshot(self, tenant: TenantId, sandbox_id: SandboxId) -> ArtifactRef:
         """Take a screenshot and keep it. Raises NotFoundError, ActionNotSupportedError."""
@@ -263,6 +288,23 @@ class Fleet:
                 "kind", f"no sandbox kind {kind!r}; there are: {known}", "UNKNOWN_KIND"
             )
         return provider
+
+    async def _acted(self, sandbox: OpenSandbox, action: Action, *, timeout_s: float) -> StepResult:
+        if self._observer is None:
+            return await sandbox.act(action, timeout_s=timeout_s)
+        began, outcome = monotonic(), InternalError.reason
+        try:
+            result = await sandbox.act(action, timeout_s=timeout_s)
+            outcome = result.status
+            return result
+        except asyncio.CancelledError:
+            outcome = "CANCELLED"
+            raise
+        except DomainError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._observer.acted(sandbox.kind, action.type, outcome, monotonic() - began)
 
     async def _shut(self, sandbox: OpenSandbox) -> None:
         try:

@@ -13,9 +13,10 @@ import heapq
 import logging
 from collections.abc import Sequence
 from itertools import count
+from time import monotonic
 
 from app.domain.ids import TaskId
-from app.engine.base import RunTask
+from app.engine.base import Backlog, RunTask
 from app.storage.base import QueueEntry
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class MemoryTaskQueue:
         self._retry_delay_s = retry_delay_s
         self._heap: list[tuple[int, int, _Entry]] = []
         self._waiting: dict[TaskId, int] = {}
+        self._since: dict[TaskId, float] = {}
+        """When each came, the oldest first."""
         self._failures: dict[_Entry, int] = {}
         self._order = count()
         self._running = 0
@@ -57,6 +60,7 @@ class MemoryTaskQueue:
     def withdraw(self, task_id: TaskId) -> None:
         """See `TaskQueue`."""
         if self._waiting.pop(task_id, None) is not None:
+            del self._since[task_id]
             self._tidy()
 
     async def serve(self, run: RunTask) -> None:
@@ -67,7 +71,7 @@ class MemoryTaskQueue:
                     priority, _, entry = heapq.heappop(self._heap)
                     if self._waiting.get(entry[0]) != entry[1]:
                         continue
-                    del self._waiting[entry[0]]
+                    del self._waiting[entry[0]], self._since[entry[0]]
                     self._running += 1
                     group.create_task(self._run(run, entry, -priority), name=f"run {entry[0]}")
                 self._changed.clear()
@@ -78,15 +82,18 @@ class MemoryTaskQueue:
         self._stopped = True
         self._changed.set()
 
-    async def depth(self) -> int:
+    async def backlog(self) -> Backlog:
         """See `TaskQueue`."""
-        return len(self._waiting)
+        oldest = next(iter(self._since.values()), None)
+        return Backlog(waiting=len(self._waiting), oldest_s=0.0 if oldest is None else monotonic() - oldest)
 
     def _put(self, entry: _Entry, priority: int) -> None:
         task_id, ticket = entry
         if self._waiting.get(task_id, -1) >= ticket:
             return
         self._waiting[task_id] = ticket
+        self._since.pop(task_id, None)
+        self._since[task_id] = monotonic()
         heapq.heappush(self._heap, (-priority, next(self._order), entry))
         self._tidy()
         self._changed.set()

@@ -26,7 +26,7 @@ from pgqueuer.domain.types import Channel
 from app.domain.errors import StorageUnavailableError
 from app.domain.ids import TaskId
 from app.domain.secrets import Secret
-from app.engine.base import RunTask
+from app.engine.base import Backlog, RunTask
 from app.storage.base import QueueEntry
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ PROBE_INTERVAL_S = 10.0
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.25, 5.0
 MAX_RETRY_DELAY_S = 60.0
 INSTALL_LOCK = 0x61676761_74650003
+_OLDEST_S = "extract(epoch FROM clock_timestamp() - min(created))"
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _Entry = tuple[TaskId, int]
@@ -128,13 +129,14 @@ class PostgresTaskQueue:
         if self._manager is not None:
             self._manager.shutdown.set()
 
-    async def depth(self) -> int:
-        """See `TaskQueue`. Raises StorageUnavailableError."""
+    async def backlog(self) -> Backlog:
+        """See `TaskQueue`; what all replicas share."""
         table = self._settings.qualified.queue_table
         async with self._connected() as connection:
-            return await connection.fetchval(
-                f"SELECT count(*) FROM {table} WHERE status = 'queued'"  # noqa: S608 - our own name
-            )
+            counted = f"SELECT count(*), {_OLDEST_S} FROM {table} WHERE status = 'queued'"  # noqa: S608 - our own
+            row = await connection.fetchrow(counted)
+        waiting, oldest_s = (0, None) if row is None else row
+        return Backlog(waiting=waiting, oldest_s=max(0.0, float(oldest_s or 0)))
 
     async def _manage(self, run: RunTask, runs: asyncio.TaskGroup) -> None:
         """Serve over one connection until `stop`, or until it is lost (raises)."""

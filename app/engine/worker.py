@@ -62,12 +62,15 @@ class Worker:
         unseal: Unseal | None,
         max_recoveries: int,
         parked_ttl: timedelta,
+        waited: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`waited` is told how many seconds a task was queued before it was claimed here."""
         self._around = around
         self._runtimes = runtimes
         self._unseal = unseal
         self._max_recoveries = max_recoveries
         self._parked_ttl = parked_ttl
+        self._waited = waited
         self._runs: dict[TaskId, _Running] = {}
         self._claims: set[_Claim] = set()
         self._group = asyncio.TaskGroup()
@@ -117,6 +120,8 @@ class Worker:
             except DomainError as error:
                 log.debug("task %s is not there to claim: %s", task_id, error.message)
                 return
+            if since is not None:
+                self._waited(max(0.0, (task.updated_at - since).total_seconds()))
             if not task.state.terminal:
                 if since is not None:
                     self._note_wait(task, since)

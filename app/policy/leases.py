@@ -1,6 +1,7 @@
 """Places among what may be open at a time, counted in this process."""
 
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 Claim = tuple[Hashable, int]
 """A place of that key, of which there are so many."""
@@ -23,6 +24,13 @@ class Leases:
     def held(self, key: Hashable) -> int:
         """Places held of that key."""
         return self._held.get(key, 0)
+
+    def by(self, group: Callable[[Hashable], str]) -> Counter[str]:
+        """Places held, by what `group` says of their keys."""
+        held: Counter[str] = Counter()
+        for key, places in list(self._held.items()):
+            held[group(key)] += places
+        return held
 
     def take(self, claims: Sequence[Claim]) -> "HeldLease | int":
         """A place of each key, or nothing: then the index of the first claim that has none left."""

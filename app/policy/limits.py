@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, cast
 
 from app.domain.errors import RateLimitedError
 from app.domain.identity import Principal, TenantId
@@ -87,6 +87,8 @@ class Limits:
         """
         self.leases = Leases()
         self.meter = Meter()
+        self.admitted: dict[CallClass, int] = dict.fromkeys(CLASSES, 0)
+        """Calls let in so far."""
         self._shared = shared
         self._refused = refused
         self._now_us = now_us
@@ -103,9 +105,11 @@ class Limits:
         call_class: CallClass = "resume" if kind == "stream" and head.resumes else kind
         rates, places = self._own.get(principal.tenant, self._plans)[call_class, use_case.streamed]
         if not rates and not places:
+            self.admitted[call_class] += 1
             return NOTHING_TAKEN
         lease = self._place(principal, places) if places else None
         if not rates:
+            self.admitted[call_class] += 1
             return Drawn(self, principal, (), (), places, lease)
         try:
             draws = [(_key(limit, principal), limit.rate) for limit in rates if limit.rate is not None]
@@ -119,7 +123,12 @@ class Limits:
             if lease is not None:
                 lease.release()
             raise
+        self.admitted[call_class] += 1
         return Drawn(self, principal, rates, levels, places, lease)
+
+    def held(self) -> dict[str, int]:
+        """Places that are held now, by the name of their limit."""
+        return dict(self.leases.by(_policy_of))
 
     def _place(self, principal: Principal, places: tuple[_Limit, ...]) -> Lease:
         claims: list[Claim] = [(_key(limit, principal), limit.limit) for limit in places]
@@ -232,6 +241,10 @@ def _key(limit: _Limit, principal: Principal) -> Hashable:
     if limit.scope == "principal":
         return limit.policy, principal.tenant, principal.subject
     return (limit.policy, principal.tenant) if limit.scope == "tenant" else (limit.policy,)
+
+
+def _policy_of(key: Hashable) -> str:
+    return cast("tuple[str, ...]", key)[0]
 
 
 def _of_rate(limit: _Limit, rate: Rate, level_us: int) -> Quota:

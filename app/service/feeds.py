@@ -39,6 +39,15 @@ class Frame:
         return ready
 
 
+class Follower:
+    """One reader's place in a feed: the cursor of what it took last."""
+
+    __slots__ = ("cursor",)
+
+    def __init__(self, cursor: int) -> None:
+        self.cursor = cursor
+
+
 class Feed:
     """The newest consecutive frames of one task, or of one tenant.
 
@@ -53,6 +62,7 @@ class Feed:
         "_waiters",
         "_weight",
         "base",
+        "followers",
         "readers",
         "refreshing",
         "stale",
@@ -62,6 +72,7 @@ class Feed:
         self.base: int | None = None
         self.stale = True
         self.readers = 0
+        self.followers: set[Follower] = set()
         self.refreshing = asyncio.Lock()
         self._frames: list[Frame] = []
         self._start = 0
@@ -73,6 +84,16 @@ class Feed:
     def last(self) -> int | None:
         """The cursor of the newest frame (or `base` when there is none)."""
         return None if self.base is None else self.base + len(self._frames) - self._start
+
+    @contextmanager
+    def following(self, cursor: int) -> Generator[Follower]:
+        """Tell inside the block where a reader is, who keeps its place up to date."""
+        follower = Follower(cursor)
+        self.followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self.followers.discard(follower)
 
     def after(self, cursor: int, *, max_weight: int) -> Sequence[Frame] | None:
         """Frames beyond `cursor`, up to a weight; None when this run does not reach back to it.
@@ -156,6 +177,16 @@ class Feeds:
     def readers(self) -> int:
         """How many streams are open."""
         return sum(feed.readers for feed in self._feeds.values())
+
+    @property
+    def lags(self) -> list[int]:
+        """How many events each reader has not taken yet, as far as this process knows."""
+        return [
+            max(0, last - follower.cursor)
+            for feed in list(self._feeds.values())
+            if (last := feed.last) is not None
+            for follower in list(feed.followers)
+        ]
 
     @contextmanager
     def task(self, task_id: TaskId) -> Generator[Feed]:

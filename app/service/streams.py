@@ -168,19 +168,19 @@ class StreamUseCases:
         key: Callable[[JournaledEvent], int],
         cursor: int,
     ) -> AsyncGenerator[StreamItem]:
-        with attached as feed:
+        with attached as feed, feed.following(cursor) as follower:
             heard = monotonic()
             while True:
                 frames = feed.after(cursor, max_weight=BATCH_WEIGHT)
                 if frames is None:
                     frames = _portion([Frame(event) for event in await read(cursor)])
                     if not frames and feed.base is not None and feed.base > cursor:
-                        cursor = feed.base  # retention took what lay between
+                        cursor = follower.cursor = feed.base  # retention took what lay between
                         continue
                 elif not frames and feed.stale:
                     frames = await self._refresh(feed, read, key, cursor)
                 if frames:
-                    cursor = key(frames[-1].journaled)
+                    cursor = follower.cursor = key(frames[-1].journaled)
                     yield frames
                     heard = monotonic()
                 elif self._feeds.draining:

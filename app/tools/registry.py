@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Protocol
 
 from app.domain.errors import (
+    DomainError,
+    InternalError,
     NotConfiguredError,
     NotFoundError,
     PermissionDeniedError,
@@ -33,10 +36,24 @@ class _Entry:
     check: ArgumentCheck
 
 
+class ToolObserver(Protocol):
+    """Told of tool calls, on the event loop; must neither block nor raise."""
+
+    def tool_called(self, tool: str, outcome: str, duration_s: float) -> None:
+        """A call of a tool that exists is over: `ok`, `failed`, `CANCELLED` or the error's reason."""
+        ...
+
+
 class ToolRegistry:
     """Holds the tools and does for each call what no tool should have to do itself."""
 
-    def __init__(self, tools: Iterable[Tool], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        observer: ToolObserver | None = None,
+    ) -> None:
         """Compile the tools' schemas. Raises ValueError for a name given twice or a bad schema."""
         entries: dict[str, _Entry] = {}
         for tool in sorted(tools, key=lambda tool: tool.info.name):
@@ -45,6 +62,7 @@ class ToolRegistry:
             entries[tool.info.name] = _Entry(tool, ArgumentCheck(tool.info))
         self._entries: Mapping[str, _Entry] = MappingProxyType(entries)
         self._clock = clock
+        self._observer = observer
         self._meter = Meter(MAX_METERED)
         self._cache = ResultCache(clock)
 
@@ -86,6 +104,25 @@ class ToolRegistry:
         Cancelling cancels the tool.
         """
         entry = self._entry(name)
+        if self._observer is None:
+            return await self._executed(entry, arguments, context)
+        began, outcome = self._clock(), InternalError.reason
+        try:
+            result = await self._executed(entry, arguments, context)
+            outcome = "ok" if result.ok else "failed"
+            return result
+        except asyncio.CancelledError:
+            outcome = "CANCELLED"
+            raise
+        except DomainError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._observer.tool_called(entry.tool.info.name, outcome, self._clock() - began)
+
+    async def _executed(
+        self, entry: _Entry, arguments: dict[str, object], context: ToolContext
+    ) -> ToolResult:
         info = entry.tool.info
         _admit(info, context)
         entry.check(arguments)
@@ -93,7 +130,7 @@ class ToolRegistry:
         tenant = context.call.tenant
         # What runs in a sandbox depends on the sandbox, not on the arguments alone.
         cacheable = info.cache_ttl_s > 0 and not info.needs_sandbox
-        key = (tenant, name, canonical(arguments)) if cacheable else None
+        key = (tenant, info.name, canonical(arguments)) if cacheable else None
         if key is not None and (known := self._cache.find(key)) is not None:
             return replace(known, cached=True, duration_s=self._clock() - started)
         self._take(info, tenant)

@@ -27,6 +27,7 @@ from app.policy.quota_fields import Fields, fields_of
 from app.telemetry import context as log_context
 from app.telemetry import names, spans, traceparent
 from app.telemetry.metrics import Metrics
+from app.telemetry.metrics.calls import CallSeries, sampled_trace_of
 from app.telemetry.tracing import NO_SPAN, Span, Tracing
 from grpc_service.errors import CODES, REQUEST_ID, RpcContext, abort_with
 from grpc_service.interceptors.calls import enter_call, was_replayed
@@ -63,8 +64,7 @@ class _Route:
     public: bool
     streamed: bool
     plan: spans.SpanPlan
-    count_ok: Callable[[], None]
-    observe: Callable[[float], None]
+    series: CallSeries
 
 
 class Gate(AsyncServerInterceptor):
@@ -91,7 +91,8 @@ class Gate(AsyncServerInterceptor):
         self._always_tells_limits = always_tells_limits
         self._routes: dict[str, _Route] = {}
         self._wrapped: dict[str, Handler] = {}
-        self._streams = metrics.stream_readers.labels("grpc")
+        self._streams = metrics.calls.stream_readers.labels("grpc")
+        self._in_flight = metrics.calls.in_flight
 
     def close(self) -> None:
         """Stop the default deadline's timer."""
@@ -121,6 +122,7 @@ class Gate(AsyncServerInterceptor):
         request_id = request_id_of(metadata)
         span = self._span(route, metadata, request_id)
         failure: BaseException | None = None
+        self._in_flight["grpc"] += 1
         try:
             timeout_s = cast("float | None", context.time_remaining())
             serving = self._serve(
@@ -256,16 +258,18 @@ class Gate(AsyncServerInterceptor):
         failure: BaseException | None,
         duration_s: float,
     ) -> None:
-        route.observe(duration_s)
+        self._in_flight["grpc"] -= 1
+        trace_id = sampled_trace_of(span)
         if failure is None:
-            route.count_ok()
+            route.series.over("OK", "ok", duration_s, trace_id)
             if span.is_recording:
                 span.set({names.RPC_STATUS_CODE: "OK", names.OUTCOME: "ok"})
         else:
             outcome = _outcome(failure, context)
-            self._metrics.requests.labels("grpc", route.label, outcome).inc()
+            code = _code(failure, outcome)
+            route.series.over(code, outcome, duration_s, trace_id)
             if span.is_recording:
-                span.set({names.RPC_STATUS_CODE: _code(failure, outcome)})
+                span.set({names.RPC_STATUS_CODE: code})
         span.end(failure)
 
     def _route(self, method_name: str) -> _Route:
@@ -277,8 +281,7 @@ class Gate(AsyncServerInterceptor):
             public=method_name in PUBLIC_METHODS,
             streamed=handler is None or bool(handler.response_streaming),
             plan=spans.rpc_server(label),
-            count_ok=self._metrics.requests.labels("grpc", label, "ok").inc,
-            observe=self._metrics.request_seconds.labels("grpc", label).observe,
+            series=self._metrics.calls.series("grpc", label),
         )
         return route
 

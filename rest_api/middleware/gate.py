@@ -6,8 +6,6 @@ admits the call) -> errors as problems -> metrics.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
 
 from starlette.exceptions import HTTPException
@@ -21,6 +19,7 @@ from app.policy.quota_fields import fields_of
 from app.telemetry import context as log_context
 from app.telemetry import names, spans, traceparent
 from app.telemetry.metrics import Metrics
+from app.telemetry.metrics.calls import CallSeries, sampled_trace_of
 from app.telemetry.tracing import NO_SPAN, Span, Tracing
 from rest_api.browsers import without_ticket
 from rest_api.disconnect import ClientGoneError
@@ -45,7 +44,8 @@ class Gate:
         self._tracing = tracing
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
-        self._counts: dict[str, _Counts] = {}
+        self._series: dict[str, CallSeries] = {}
+        self._in_flight = metrics.calls.in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Always lets `CancelledError` through."""
@@ -64,6 +64,7 @@ class Gate:
         log_context.bind(request_id=exchange.request_id, trace_id=_trace_id(exchange.traceparent))
         respond = _Responder(send, exchange)
         failure: BaseException | None = None
+        self._in_flight["rest"] += 1
         try:
             await self._app(scope, self._limited(scope, headers, receive), respond)
         except asyncio.CancelledError as error:
@@ -146,18 +147,15 @@ class Gate:
         failure: BaseException | None,
         duration_s: float,
     ) -> None:
+        self._in_flight["rest"] -= 1
         route = _route_of(scope)
         outcome = exchange.outcome or "ok"
         if isinstance(failure, (DomainError, HttpError)):
             outcome = failure.reason
         elif failure is not None:
             outcome = "CANCELLED"
-        counts = self._counts.get(route) or self._counts_of(route)
-        counts.observe(duration_s)
-        if outcome == "ok":
-            counts.count_ok()
-        else:
-            self._metrics.requests.labels("rest", route, outcome).inc()
+        series = self._series.get(route) or self._series_of(route)
+        series.over(_code(exchange.status), outcome, duration_s, sampled_trace_of(span))
         if span.is_recording:
             if route != _UNMATCHED:
                 span.rename(route)
@@ -169,20 +167,9 @@ class Gate:
             failure = failure if exchange.status >= 500 or exchange.status == 0 else None
         span.end(failure)
 
-    def _counts_of(self, route: str) -> "_Counts":
-        counts = self._counts[route] = _Counts(
-            count_ok=self._metrics.requests.labels("rest", route, "ok").inc,
-            observe=self._metrics.request_seconds.labels("rest", route).observe,
-        )
-        return counts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Counts:
-    """The counters of one route, looked up once."""
-
-    count_ok: Callable[[], None]
-    observe: Callable[[float], None]
+    def _series_of(self, route: str) -> CallSeries:
+        series = self._series[route] = self._metrics.calls.series("rest", route)
+        return series
 
 
 class _Responder:
@@ -220,6 +207,10 @@ def _route_of(scope: Scope) -> str:
     if label is not None:
         return label
     return f"GET {scope['path']}" if scope["path"] in PUBLIC and scope["method"] == "GET" else _UNMATCHED
+
+
+def _code(status: int) -> str:
+    return str(status) if status else "499"  # nothing was answered: the client left
 
 
 def _trace_id(parent: str | None) -> str | None:

@@ -4,7 +4,6 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.telemetry.metrics import CONTENT_TYPE
 from rest_api.routing import Agents, OperationRoute, answer
 from rest_api.schemas.server import HealthOut
 
@@ -38,11 +37,15 @@ async def ready(agents: Agents, request: Request) -> Response:
     response_model=None,
     responses={
         200: {
-            "description": "Prometheus text format.",
-            "content": {"text/plain": {"schema": {"type": "string"}}},
+            "description": "Prometheus text format, or OpenMetrics (with exemplars) for who accepts it.",
+            "content": {
+                "text/plain": {"schema": {"type": "string"}},
+                "application/openmetrics-text": {"schema": {"type": "string"}},
+            },
         }
     },
 )
 async def metrics(request: Request) -> Response:
     """What this process counted."""
-    return Response(request.app.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+    body, content_type = request.app.metrics.exposition(request.headers.get("accept", ""))
+    return Response(body, headers={"Content-Type": content_type})

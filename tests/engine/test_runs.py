@@ -202,5 +202,5 @@ async def test_tasks_that_were_cancelled_leave_the_queue(tmp_path: Path) -> None
         for task in tasks:
             await motor.gateway.service.tasks.cancel(CALL, task.id)
 
-        assert await motor.gateway.engine._queue.depth() == 0
+        assert (await motor.gateway.engine._queue.backlog()).waiting == 0
         await motor.gateway.service.tasks.cancel(CALL, blocker.id)

@@ -128,8 +128,9 @@ async def test_each_call_is_counted_once_by_its_outcome(bench: Workbench) -> Non
 
     text = bench.metrics.render().decode()
     method = 'method="agentgateway.v1.TaskService/GetTask"'
-    assert f'agentgateway_requests_total{{{method},outcome="NOT_FOUND",protocol="grpc"}} 2.0' in text
-    assert f'agentgateway_requests_total{{{method},outcome="ok",protocol="grpc"}} 1.0' in text
+    for code, outcome, count in (("NOT_FOUND", "NOT_FOUND", 2), ("OK", "ok", 1)):
+        labels = f'code="{code}",{method},outcome="{outcome}",protocol="grpc"'
+        assert f"agentgateway_requests_total{{{labels}}} {count}.0" in text
 
 
 async def test_an_unknown_method_is_unimplemented_and_leaves_no_trace(bench: Workbench) -> None:

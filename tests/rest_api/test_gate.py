@@ -67,12 +67,13 @@ async def test_calls_are_counted_by_route_and_reason(bench: Workbench) -> None:
 
     text = (await bench.client.get("/metrics")).text
 
-    def count(method: str, outcome: str) -> str:
-        return f'agentgateway_requests_total{{method="{method}",outcome="{outcome}",protocol="rest"}} '
+    def count(method: str, code: int, outcome: str) -> str:
+        labels = f'code="{code}",method="{method}",outcome="{outcome}",protocol="rest"'
+        return f"agentgateway_requests_total{{{labels}}} "
 
-    assert count("GET /v1/tasks/{task_id}", "NOT_FOUND") + "2.0" in text
-    assert count("GET /v1/server", "ok") + "1.0" in text
-    assert count("unmatched", "ROUTE_NOT_FOUND") + "1.0" in text
+    assert count("GET /v1/tasks/{task_id}", 404, "NOT_FOUND") + "2.0" in text
+    assert count("GET /v1/server", 200, "ok") + "1.0" in text
+    assert count("unmatched", 404, "ROUTE_NOT_FOUND") + "1.0" in text
     assert "wp-admin" not in text
 
 

@@ -127,7 +127,7 @@ async def test_a_stream_that_is_silent_says_that_it_lives(tmp_path: Path) -> Non
 
 async def test_a_client_that_leaves_a_silent_stream_is_forgotten_at_once(bench: Workbench) -> None:
     task_id = await bench.submitted()
-    gauge = bench.metrics.stream_readers.labels("sse")
+    gauge = bench.metrics.calls.stream_readers.labels("sse")
     async with bench.client.stream("GET", f"/v1/tasks/{task_id}/events", headers=STREAM) as response:
         await anext(blocks(response))
         assert bench.feeds.readers == 1

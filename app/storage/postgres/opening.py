@@ -16,7 +16,7 @@ from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
 from app.storage.sql.deliveries import SqlDeliveryStore
-from app.storage.sql.group_commit import GroupCommit
+from app.storage.sql.group_commit import GroupCommit, ObserveCommit, unobserved
 from app.storage.sql.idempotency import SqlIdempotencyStore
 from app.storage.sql.journal import SqlJournal
 from app.storage.sql.retention import SqlRetention
@@ -36,6 +36,7 @@ async def open_postgres(
     notify: Notify | None = None,
     max_artifact_bytes: int = 64 * 1024 * 1024,
     linger_s: float = 0.0,
+    observe: ObserveCommit = unobserved,
     pool_size: int = POOL_SIZE,
     on_deliveries: Callable[[], None] | None = None,
 ) -> AsyncGenerator[Stores]:
@@ -52,7 +53,9 @@ async def open_postgres(
     warm_up()
     async with open_database(address, pool_size=pool_size) as database:
         transaction = PostgresTransaction(address, enqueue=enqueue, notify=notify)
-        writer = GroupCommit(transaction, on_commit, linger_s=linger_s, on_deliveries=on_deliveries)
+        writer = GroupCommit(
+            transaction, on_commit, linger_s=linger_s, observe=observe, on_deliveries=on_deliveries
+        )
         blobs = TableBlobs(database)
         try:
             async with writer.running():

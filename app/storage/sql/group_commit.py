@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
+from time import perf_counter
 from typing import Protocol
 
 from app.domain.errors import DomainError, StorageUnavailableError
@@ -24,6 +25,14 @@ MAX_BATCH = 512
 MAX_PENDING = 4_096
 """Commands waiting; beyond it callers wait for room."""
 MAX_ATTEMPTS = 5
+
+ObserveCommit = Callable[[int, float, bool], None]
+"""Told of each transaction: its commands, the seconds it took, whether it was kept. Must not raise."""
+
+
+def unobserved(commands: int, duration_s: float, kept: bool) -> None:
+    """Tells nobody."""
+    del commands, duration_s, kept
 
 
 class TransientConflictError(Exception):
@@ -52,12 +61,14 @@ class GroupCommit:
         on_commit: OnCommit,
         *,
         linger_s: float = 0.0,
+        observe: ObserveCommit = unobserved,
         on_deliveries: Callable[[], None] | None = None,
     ) -> None:
         """`on_deliveries` is told after a commit that wrote deliveries of webhooks."""
         self._transaction = transaction
         self._on_commit = on_commit
         self._linger_s = linger_s
+        self._observe = observe
         self._on_deliveries = on_deliveries
         self._pending: deque[Command] = deque()
         self._work = asyncio.Event()
@@ -146,10 +157,15 @@ class GroupCommit:
 
     async def _attempt(self, batch: list[Command]) -> Settlement:
         for attempt in range(1, MAX_ATTEMPTS + 1):
+            began, kept = perf_counter(), False
             try:
-                return await self._transaction.commit(batch)
+                settlement = await self._transaction.commit(batch)
+                kept = True
+                return settlement
             except TransientConflictError:
                 await asyncio.sleep(0.005 * attempt)
+            finally:
+                self._observe(len(batch), perf_counter() - began, kept)
         raise StorageUnavailableError(f"{MAX_ATTEMPTS} attempts to commit met a conflict")
 
     def _publish(self, written: Written) -> None:

@@ -13,7 +13,7 @@ from app.storage.sql.budgets import SqlBudgetStore
 from app.storage.sql.configuration import SqlConfigurationStore
 from app.storage.sql.credentials import SqlCredentialStore
 from app.storage.sql.deliveries import SqlDeliveryStore
-from app.storage.sql.group_commit import GroupCommit
+from app.storage.sql.group_commit import GroupCommit, ObserveCommit, unobserved
 from app.storage.sql.idempotency import SqlIdempotencyStore
 from app.storage.sql.journal import SqlJournal
 from app.storage.sql.retention import SqlRetention
@@ -33,6 +33,7 @@ async def open_sqlite(
     on_commit: OnCommit,
     max_artifact_bytes: int = 64 * 1024 * 1024,
     linger_s: float = 0.0,
+    observe: ObserveCommit = unobserved,
     cache_bytes: int = 64 * 1024 * 1024,
     on_deliveries: Callable[[], None] | None = None,
 ) -> AsyncGenerator[Stores]:
@@ -47,7 +48,9 @@ async def open_sqlite(
     warm_up()
     async with open_database(path, cache_bytes=cache_bytes) as database:
         transaction = SqliteTransaction(database)
-        writer = GroupCommit(transaction, on_commit, linger_s=linger_s, on_deliveries=on_deliveries)
+        writer = GroupCommit(
+            transaction, on_commit, linger_s=linger_s, observe=observe, on_deliveries=on_deliveries
+        )
         blobs = FileBlobs(database, path.parent / "artifacts")
         async with writer.running():
             yield Stores(

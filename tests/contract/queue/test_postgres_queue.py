@@ -40,7 +40,7 @@ async def test_of_a_rolled_back_transaction_nothing_is_queued(postgres_url: str)
     await transaction.rollback()
     await connection.close()
 
-    assert await queue.depth() == 0
+    assert (await queue.backlog()).waiting == 0
 
 
 async def test_of_a_lost_connection_the_queue_recovers_and_the_run_goes_on(postgres_url: str) -> None:
@@ -108,4 +108,4 @@ async def test_of_an_unreachable_server_serve_waits_and_stop_ends_it() -> None:
         await asyncio.sleep(0)
         await queue.stop()
     with contextlib.suppress(Exception):
-        await queue.depth()
+        await queue.backlog()

@@ -135,7 +135,7 @@ async def test_of_queued_tasks_each_is_run_once(bench: Bench) -> None:
         await worker.until(lambda: len(worker.ended) == 20)
 
     assert sorted(worker.started) == sorted(names)
-    assert await bench.queue.depth() == 0
+    assert (await bench.queue.backlog()).waiting == 0
 
 
 async def test_of_waiting_tasks_the_highest_priority_comes_first(narrow: Bench) -> None:
@@ -145,11 +145,23 @@ async def test_of_waiting_tasks_the_highest_priority_comes_first(narrow: Bench) 
     await narrow.put(entries("a", "b", priority=-1))
     await narrow.put(entries("high", priority=0))
 
-    assert await narrow.queue.depth() == 4
+    assert (await narrow.queue.backlog()).waiting == 4
     async with serving(narrow, worker):
         await worker.until(lambda: len(worker.ended) == 4)
 
     assert worker.started == ["high", "a", "b", "low"]
+
+
+async def test_the_backlog_tells_how_long_the_first_of_those_that_wait_has_waited(narrow: Bench) -> None:
+    empty = await narrow.queue.backlog()
+    await narrow.put(entries("first"))
+    one = await narrow.queue.backlog()
+    await narrow.put(entries("second"))
+    two = await narrow.queue.backlog()
+
+    assert (empty.waiting, empty.oldest_s) == (0, 0.0)
+    assert (one.waiting, two.waiting) == (1, 2)
+    assert 0 < one.oldest_s < two.oldest_s < 20
 
 
 async def test_of_many_tasks_no_more_than_the_slots_run_at_once(bench: Bench) -> None:
@@ -158,7 +170,7 @@ async def test_of_many_tasks_no_more_than_the_slots_run_at_once(bench: Bench) ->
 
     async with serving(bench, worker):
         await worker.until(lambda: len(worker.started) == 2)
-        assert await bench.queue.depth() == 4
+        assert (await bench.queue.backlog()).waiting == 4
         worker.gate.set()
         await worker.until(lambda: len(worker.ended) == 6)
 

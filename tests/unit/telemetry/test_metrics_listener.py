@@ -7,7 +7,7 @@ from app.telemetry.metrics import Metrics
 
 def test_the_metrics_are_served_while_the_block_lasts() -> None:
     metrics = Metrics()
-    metrics.events_appended.inc(3)
+    metrics.tasks.events.inc(3)
 
     with (
         metrics.listening("127.0.0.1", 0) as port,

@@ -1,0 +1,62 @@
+"""All metrics of one gateway, and how they are read."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, disable_created_metrics, start_http_server
+from prometheus_client.exposition import choose_encoder, generate_latest
+
+from app.telemetry.metrics.calls import CallMetrics
+from app.telemetry.metrics.limits import BreakerMetrics, LimitMetrics
+from app.telemetry.metrics.listeners import ListenerMetrics
+from app.telemetry.metrics.process import ProcessMetrics
+from app.telemetry.metrics.spans import SpanMetrics
+from app.telemetry.metrics.storage import StorageMetrics
+from app.telemetry.metrics.tasks import TaskMetrics
+from app.telemetry.metrics.webhooks import WebhookMetrics
+from app.telemetry.metrics.work import WorkMetrics
+
+
+class Metrics:
+    """Counts, and renders the counts. Each gateway of a process counts for itself."""
+
+    def __init__(self) -> None:
+        # One more series beside every counter and histogram, which nothing reads.
+        disable_created_metrics()
+        self._registry = registry = CollectorRegistry(auto_describe=True)
+        self.calls = CallMetrics(registry)
+        self.tasks = TaskMetrics(registry)
+        self.work = WorkMetrics(registry)
+        self.limits = LimitMetrics(registry)
+        self.breakers = BreakerMetrics(registry)
+        self.storage = StorageMetrics(registry)
+        self.webhooks = WebhookMetrics(registry)
+        self.listeners = ListenerMetrics(registry)
+        self.spans = SpanMetrics(registry)
+        self.process = ProcessMetrics(registry)
+
+    @contextmanager
+    def listening(self, host: str, port: int) -> Generator[int]:
+        """Serve the metrics on a port of their own (0: a free one) inside the block.
+
+        Raises OSError when the port is taken.
+        """
+        server, thread = start_http_server(port, host, self._registry)
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join(timeout=5)
+
+    def render(self) -> bytes:
+        """All of it in the classic text format, without exemplars."""
+        return generate_latest(self._registry)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All of it as the `Accept` header wants it, and its content type.
+
+        OpenMetrics, which carries exemplars, for who asks for it; else the classic text format.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
