@@ -44,11 +44,11 @@ GIVING_BACK_S: Final = 5.0
 class WebhookObserver(Protocol):
     """Told of attempts, on the event loop; must neither block nor raise."""
 
-    def webhook_attempted(self, outcome: str, duration_s: float) -> None:
+    def attempted(self, outcome: str, duration_s: float) -> None:
         """One attempt ended: `succeeded`, `failed`, `gone` or `postponed`."""
         ...
 
-    def webhook_ended(self, state: str) -> None:
+    def ended(self, state: str) -> None:
         """One delivery ended: `succeeded` or `dead`."""
         ...
 
@@ -186,7 +186,7 @@ class Dispatcher:
         try:
             began = time.monotonic()
             result = await self._deliver(claimed)
-            self._observer.webhook_attempted(result.outcome, time.monotonic() - began)
+            self._observer.attempted(result.outcome, time.monotonic() - began)
             at = self._now()
             delivery = attempted(claimed.delivery, result, at, self._rules.schedule, self._dice())
             settled = Settled(
@@ -197,7 +197,7 @@ class Dispatcher:
                 disable_after=self._rules.disable_after,
             )
             if await self._store.settle(settled) and delivery.state.ended:
-                self._observer.webhook_ended(delivery.state.value)
+                self._observer.ended(delivery.state.value)
         except StorageUnavailableError as error:  # its lease ends, and it is sent again
             log.warning("what came of delivery %s cannot be kept: %s", claimed.delivery.id, error.message)
         except Exception:

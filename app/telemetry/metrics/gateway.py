@@ -43,8 +43,8 @@ class Metrics:
         self.limits = LimitMetrics(registry)
         self.breakers = BreakerMetrics(registry)
         self.storage = StorageMetrics(registry)
-        self.listeners = ListenerMetrics(registry)
         self.webhooks = WebhookMetrics(registry)
+        self.listeners = ListenerMetrics(registry)
         self.spans = SpanMetrics(registry)
         self.process = ProcessMetrics(registry)
         if peer_names:

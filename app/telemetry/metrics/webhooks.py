@@ -1,4 +1,4 @@
-"""Webhooks: attempts to deliver, and how deliveries ended."""
+"""Webhooks: attempts to deliver, and what became of the deliveries."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -6,7 +6,7 @@ from app.telemetry.metrics.calls import BUCKETS
 
 
 class WebhookMetrics:
-    """Counts what the dispatcher does."""
+    """Makes `WebhookObserver`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._attempts = Counter(
@@ -15,24 +15,24 @@ class WebhookMetrics:
             ["outcome"],
             registry=registry,
         )
-        self._deliveries = Counter(
-            "agentgateway_webhook_deliveries",
-            "Deliveries of webhooks that ended: succeeded or dead.",
-            ["state"],
-            registry=registry,
-        )
         self._seconds = Histogram(
             "agentgateway_webhook_attempt_duration_seconds",
             "Time of one attempt to deliver a webhook.",
             buckets=BUCKETS,
             registry=registry,
         )
+        self._deliveries = Counter(
+            "agentgateway_webhook_deliveries",
+            "Deliveries of webhooks that ended: succeeded or dead.",
+            ["state"],
+            registry=registry,
+        )
 
-    def webhook_attempted(self, outcome: str, duration_s: float) -> None:
-        """One attempt to deliver ended."""
+    def attempted(self, outcome: str, duration_s: float) -> None:
+        """One attempt ended."""
         self._attempts.labels(outcome).inc()
         self._seconds.observe(duration_s)
 
-    def webhook_ended(self, state: str) -> None:
+    def ended(self, state: str) -> None:
         """One delivery was made, or given up."""
         self._deliveries.labels(state).inc()
