@@ -25,10 +25,11 @@ from tests.bench.scenarios.idle import idle
 from tests.bench.scenarios.latency import latency
 from tests.bench.scenarios.startup import startup
 from tests.bench.scenarios.tasks import tasks
-from tests.bench.scenarios.unary import unary
+from tests.bench.scenarios.unary import admission, unary
 
 SCENARIOS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "unary": unary,
+    "admission": admission,
     "tasks": tasks,
     "events": events,
     "fanout": fanout,

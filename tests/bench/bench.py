@@ -1,6 +1,6 @@
 """What every scenario is given: how long to measure, and servers to measure."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,14 @@ class Bench:
         return quick if self.quick else whole
 
     @asynccontextmanager
-    async def gateway(self, *, scripted: bool = False) -> AsyncGenerator[Server]:
-        """A gateway with its default settings, on a fresh store; `scripted` adds the agent of that name."""
+    async def gateway(
+        self, *, scripted: bool = False, settings: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Server]:
+        """A gateway on a fresh store, with its default settings but for `settings` (variables); `scripted`
+        adds the agent of that name."""
         arguments = ("-m", "tests.bench.servers.gateway") if scripted else CLI
         extra = {"GATEWAY_REST__PORT": "0", "GATEWAY_GRPC__PORT": "0"} if scripted else {}
+        extra |= dict(settings or {})
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
             server = await stack.enter_async_context(
@@ -41,12 +45,19 @@ class Bench:
     @asynccontextmanager
     async def bare(self, kind: str) -> AsyncGenerator[Server]:
         """A baseline: `grpc` or `rest`."""
-        with TemporaryDirectory(prefix="bench-") as folder:
-            async with serving(
-                "-m",
-                f"tests.bench.servers.bare_{kind}",
-                rest=kind == "rest",
-                grpc=kind == "grpc",
-                cwd=Path(folder),
-            ) as server:
-                yield server
+        async with _server(f"bare_{kind}", rest=kind == "rest", grpc=kind == "grpc") as server:
+            yield server
+
+    @asynccontextmanager
+    async def collector(self) -> AsyncGenerator[Server]:
+        """Where spans may go, over HTTP."""
+        async with _server("collector", rest=True) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _server(name: str, *, rest: bool = False, grpc: bool = False) -> AsyncGenerator[Server]:
+    with TemporaryDirectory(prefix="bench-") as folder:
+        module = f"tests.bench.servers.{name}"
+        async with serving("-m", module, rest=rest, grpc=grpc, cwd=Path(folder)) as server:
+            yield server

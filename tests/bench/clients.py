@@ -40,10 +40,15 @@ def tasks_of(channel: grpc.aio.Channel) -> Any:
     return TaskServiceStub(cast("Any", channel))
 
 
-async def submit(channel: grpc.aio.Channel, agent: str, instruction: str) -> str:
+def metadata_of(key: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a caller who has this API key; none without one."""
+    return (("x-api-key", key),) if key else ()
+
+
+async def submit(channel: grpc.aio.Channel, agent: str, instruction: str, *, key: str = "") -> str:
     """Submit a task; returns its id."""
     request = SubmitTaskRequest(task=TaskInput(agent_id=agent, instruction=instruction))
-    answer = await tasks_of(channel).SubmitTask(request)
+    answer = await tasks_of(channel).SubmitTask(request, metadata=metadata_of(key))
     return answer.task.id
 
 
@@ -73,9 +78,13 @@ async def call_many(lanes: Sequence[Call], calls: int) -> float:
     return time.perf_counter() - began
 
 
-def request_bytes(method: str, path: str, body: bytes = b"", accept: str = "application/json") -> bytes:
-    """An HTTP/1.1 request on a connection that stays open."""
+def request_bytes(
+    method: str, path: str, body: bytes = b"", accept: str = "application/json", key: str = ""
+) -> bytes:
+    """An HTTP/1.1 request on a connection that stays open; with an API key, if there is one."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {accept}\r\n"
+    if key:
+        head += f"X-Api-Key: {key}\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body

@@ -36,7 +36,7 @@ def test_a_quick_run_tells_a_finite_figure_for_every_scenario(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     (kept,) = tmp_path.glob("*.json")
     rows = [Row(**row) for row in json.loads(kept.read_text())["rows"]]
-    wanted = {"unary", "tasks", "events", "fanout", "idle", "startup", "latency"}
+    wanted = {"unary", "admission", "tasks", "events", "fanout", "idle", "startup", "latency"}
     assert {row.scenario for row in rows} == wanted
     assert all(row.finite for row in rows)
     assert all(row.name in done.stdout for row in rows)

@@ -1,6 +1,7 @@
 """Unary calls: server CPU a call on both protocols, against bare echo servers with messages of equal size."""
 
-from collections.abc import AsyncGenerator, Callable
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from tests.bench.clients import (
     call_many,
     grpc_channel,
     http_connections,
+    metadata_of,
     request_bytes,
     submit,
     tasks_of,
@@ -30,6 +32,7 @@ Lanes = Callable[[], AbstractAsyncContextManager[list[Call]]]
 IN_FLIGHT = 32
 GRPC_AIM = 0.6
 REST_AIM = 0.67
+KEY = "key-of-the-benchmark"
 
 
 @dataclass(slots=True)
@@ -47,15 +50,37 @@ class Target:
 
 
 async def unary(bench: Bench) -> list[Row]:
-    """GetServerInfo and GetTask, on gRPC and REST."""
+    """GetServerInfo and GetTask, on gRPC and REST, with default settings."""
+    return await _unary(bench, "unary")
+
+
+async def admission(bench: Bench) -> list[Row]:
+    """The same calls with everything on: a key, limits of every scope, each call an exported span."""
+    async with bench.collector() as collector:
+        limits = json.dumps(
+            {"read": "1000000/s", "submit": "1000/s", "stream": "1000/s", "open_calls": 1_000}
+        )
+        settings = {
+            "GATEWAY_AUTH__KEYS": json.dumps([{"key": KEY, "subject": "bench", "tenant": "bench"}]),
+            "GATEWAY_RATE_LIMITS__PRINCIPAL": limits,
+            "GATEWAY_RATE_LIMITS__TENANT": limits,
+            "GATEWAY_RATE_LIMITS__EVERYBODY": limits,
+            "GATEWAY_TRACES__ENDPOINT": f"http://127.0.0.1:{collector.rest_port}",
+        }
+        return await _unary(bench, "admission", key=KEY, settings=settings)
+
+
+async def _unary(
+    bench: Bench, scenario: str, *, key: str = "", settings: Mapping[str, str] | None = None
+) -> list[Row]:
     async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(bench.gateway())
-        targets = await _grpc_targets(bench, stack, gateway)
-        targets += await _rest_targets(bench, stack, gateway)
+        gateway = await stack.enter_async_context(bench.gateway(settings=settings))
+        targets = await _grpc_targets(bench, stack, gateway, key)
+        targets += await _rest_targets(bench, stack, gateway, key)
         for _ in range(bench.rounds):
             for target in targets:
                 await _measure(target, bench.amount(3_000, 100))
-    return [_row(target) for target in targets]
+    return [_row(scenario, target) for target in targets]
 
 
 async def _measure(target: Target, calls: int) -> None:
@@ -67,12 +92,12 @@ async def _measure(target: Target, calls: int) -> None:
     target.per_s.append(calls / seconds)
 
 
-def _row(target: Target) -> Row:
+def _row(scenario: str, target: Target) -> Row:
     cpu_us, base = middle(target.cpu_us), target.baseline
     ratio = None if base is None else middle(base.cpu_us) / cpu_us
     detail = f"{middle(target.per_s):,.0f} calls/s"
     return Row(
-        scenario="unary",
+        scenario=scenario,
         name=target.name if base is None else f"{target.name} vs {base.name}",
         value=cpu_us,
         unit="us CPU/call",
@@ -82,12 +107,12 @@ def _row(target: Target) -> Row:
     )
 
 
-async def _grpc_targets(bench: Bench, stack: AsyncExitStack, gateway: Server) -> list[Target]:
+async def _grpc_targets(bench: Bench, stack: AsyncExitStack, gateway: Server, key: str) -> list[Target]:
     bare = await stack.enter_async_context(bench.bare("grpc"))
     ours = await stack.enter_async_context(grpc_channel(gateway))
     theirs = await stack.enter_async_context(grpc_channel(bare))
-    task_id = await submit(ours, "echo", "Say this again, please, and nothing else.")
-    async for _ in tasks_of(ours).WatchTask(WatchTaskRequest(task_id=task_id)):
+    task_id = await submit(ours, "echo", "Say this again, please, and nothing else.", key=key)
+    async for _ in tasks_of(ours).WatchTask(WatchTaskRequest(task_id=task_id), metadata=metadata_of(key)):
         continue
     servers: Any = ServerServiceStub(cast("Any", ours))
     echo: Any = theirs.unary_unary(
@@ -98,31 +123,34 @@ async def _grpc_targets(bench: Bench, stack: AsyncExitStack, gateway: Server) ->
         ("GetServerInfo", servers.GetServerInfo, GetServerInfoRequest()),
         ("GetTask", tasks_of(ours).GetTask, GetTaskRequest(task_id=task_id)),
     ):
-        answer = await method(request)
+        answer = await method(request, metadata=metadata_of(key))
         size = answer.ByteSize()
         alike = StringValue(value=str(size).ljust(request.ByteSize()))
         baseline = Target(f"bare grpc.aio, {size} bytes", bare, _grpc_lanes(echo, alike))
         targets += [
             baseline,
-            Target(f"gRPC {name}", gateway, _grpc_lanes(method, request), baseline, GRPC_AIM),
+            Target(f"gRPC {name}", gateway, _grpc_lanes(method, request, key), baseline, GRPC_AIM),
         ]
     return targets
 
 
-def _grpc_lanes(method: Any, request: object) -> Lanes:
-    return lambda: nullcontext([lambda: method(request)] * IN_FLIGHT)
+def _grpc_lanes(method: Any, request: object, key: str = "") -> Lanes:
+    metadata = metadata_of(key)
+    return lambda: nullcontext([lambda: method(request, metadata=metadata)] * IN_FLIGHT)
 
 
-async def _rest_targets(bench: Bench, stack: AsyncExitStack, gateway: Server) -> list[Target]:
+async def _rest_targets(bench: Bench, stack: AsyncExitStack, gateway: Server, key: str) -> list[Target]:
     bare = await stack.enter_async_context(bench.bare("rest"))
     (asking,) = await stack.enter_async_context(http_connections(gateway, 1))
     async with grpc_channel(gateway) as channel:
-        task_id = await submit(channel, "echo", "Say this again, please, and nothing else.")
-        async for _ in tasks_of(channel).WatchTask(WatchTaskRequest(task_id=task_id)):
+        task_id = await submit(channel, "echo", "Say this again, please, and nothing else.", key=key)
+        async for _ in tasks_of(channel).WatchTask(
+            WatchTaskRequest(task_id=task_id), metadata=metadata_of(key)
+        ):
             continue
     targets: list[Target] = []
     for path in ("/v1/server", f"/v1/tasks/{task_id}"):
-        request = request_bytes("GET", path)
+        request = request_bytes("GET", path, key=key)
         size = len((await asking.ask(request)).partition(b"\r\n\r\n")[2])
         body = _echo_body(size)
         both = Target(
