@@ -42,7 +42,7 @@ run: $(STAMP) ## Serve on 127.0.0.1:8080 (REST) and :50051 (gRPC)
 
 .PHONY: test
 test: $(STAMP) ## Every test that needs no extra server; what cannot run here is named at the end
-	$(RUN) pytest -m "not slow and not bench" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(RUN) pytest -m "not slow and not bench" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## The tests that take minutes

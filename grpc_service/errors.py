@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2  # pyright: ignore[reportMi
 from app.domain.errors import ERROR_DOMAIN, DomainError, FieldViolation, Kind, RateLimitedError
 from app.domain.quotas import Quota
 from app.policy.quota_fields import fields_of
-from app.telemetry.known_secrets import mask_known
+from app.telemetry.known_secrets import mask_held
 
 RpcContext = grpc.aio.ServicerContext[Any, Any]
 
@@ -149,7 +149,7 @@ def _bad_request(violations: tuple[FieldViolation, ...]) -> Message:
 
 def _clean(text: str, longest: int) -> str:
     """One line of valid Unicode in at most `longest` bytes: what callers sent may stand in the text."""
-    text = mask_known(text)
+    text = mask_held(text)
     line = text[:longest]
     if not (line.isascii() and line.isprintable()):
         line = "".join(char if char.isprintable() else " " for char in line)

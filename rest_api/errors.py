@@ -18,7 +18,7 @@ from app.domain.errors import (
     RateLimitedError,
 )
 from app.policy.quota_fields import fields_of
-from app.telemetry.known_secrets import mask_known_in_json
+from app.telemetry.known_secrets import mask_held_in_json
 from rest_api.json_bytes import json_bytes
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -125,7 +125,7 @@ def answer_of(error: DomainError | HttpError, *, instance: str, request_id: str)
     status = status_of(error) if isinstance(error, DomainError) else error.status
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="agent-gateway"'
-    return Response(mask_known_in_json(json_bytes(problem)), status, headers, MEDIA_TYPE)
+    return Response(mask_held_in_json(json_bytes(problem)), status, headers, MEDIA_TYPE)
 
 
 def invalid_body(error: ValidationError) -> InvalidRequestError:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from app.agents.base import Run
 from app.domain.errors import DomainError, StorageUnavailableError
 from app.domain.events import MAX_EVENT_TEXT_CHARS, TaskEvent, TextProduced
-from app.telemetry.known_secrets import mask_known, unfinished_secret
+from app.telemetry.known_secrets import mask_held, unfinished_secret
 
 log = logging.getLogger(__name__)
 FLUSH_AFTER_S = 0.05
@@ -87,8 +87,9 @@ class Reporter:
         """What was said becomes events. With `more` to come, the beginning of a secret waits for the rest."""
         if not self._text:
             return
-        text, self._text, self._text_chars = mask_known("".join(self._text)), [], 0
-        if more and (held := unfinished_secret(text)):
+        tenant = self._run.task.tenant
+        text, self._text, self._text_chars = mask_held("".join(self._text), tenant), [], 0
+        if more and (held := unfinished_secret(text, tenant)):
             text, self._text, self._text_chars = text[:-held], [text[-held:]], held
         for start in range(0, len(text), MAX_EVENT_TEXT_CHARS):
             piece = text[start : start + MAX_EVENT_TEXT_CHARS]

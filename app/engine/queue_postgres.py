@@ -139,7 +139,11 @@ class PostgresTaskQueue:
         table = self._settings.qualified.queue_table
         async with self._connected() as connection:
             counted = f"SELECT count(*), {_OLDEST_S} FROM {table} WHERE status = 'queued'"  # noqa: S608 - our own
-            row = await connection.fetchrow(counted)
+            try:
+                row = await connection.fetchrow(counted)
+            except _LOST as error:
+                why = f"the queue cannot be counted: {type(error).__name__}"
+                raise StorageUnavailableError(why) from error
         waiting, oldest_s = (0, None) if row is None else row
         return Backlog(waiting=waiting, oldest_s=max(0.0, float(oldest_s or 0)))
 

@@ -243,8 +243,9 @@ class Worker:
         task = run.task
         context.bind(task_id=task.id, tenant=task.tenant)
         plan = spans.task(task.id, tenant=task.tenant, epoch=run.epoch, session_id=task.spec.session_id)
-        held = [run.api_key.reveal()] if run.api_key else []
-        with knowing(*held), self._around.tracing.span(plan, parent=task.traceparent) as span:
+        keys = [run.api_key.reveal()] if run.api_key else []
+        held = knowing(*keys, tenant=task.tenant)
+        with held, self._around.tracing.span(plan, parent=task.traceparent) as span:
             try:
                 outcome = await self._within_wall_time(run)
                 decision = await self._decision(run, outcome)

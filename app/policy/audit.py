@@ -26,6 +26,7 @@ from app.domain.errors import DomainError, Kind, StorageUnavailableError
 from app.domain.identity import Principal
 from app.policy.admission import CallHead, request_id_of
 from app.storage.base import AuditStore
+from app.telemetry.known_secrets import mask_known
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +244,7 @@ def entry_of(
         credential_id=_decent(who.credential_id),
         action=call.use_case,
         resource=resource,
-        resource_id=_decent(resource_id),
+        resource_id=_decent(mask_known(resource_id)),  # whatever the caller said it is
         outcome=outcome,
         reason=reason,
         request_id=call.request_id,

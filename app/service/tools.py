@@ -14,7 +14,7 @@ from app.service.configuration import ConfigurationUseCases
 from app.service.idempotency import KeyedCalls, PlainAnswers, idempotent
 from app.storage.base import ArtifactStore, SandboxStore
 from app.telemetry import spans
-from app.telemetry.known_secrets import mask_known
+from app.telemetry.known_secrets import mask_held
 from app.telemetry.tracing import Tracing
 from app.tools.registry import ToolRegistry
 
@@ -82,7 +82,7 @@ class ToolUseCases:
                 result = await self._registry.execute(name, arguments, context)
                 if result.error_reason is not None:
                     span.fail(result.error_reason)
-            output = mask_known(result.output)
+            output = mask_held(result.output, call.tenant)
             return result if output is result.output else replace(result, output=output)
         finally:
             await context.aclose()

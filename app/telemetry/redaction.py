@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from app.telemetry.known_secrets import MASK, mask_known, mask_known_in_json
+from app.telemetry.known_secrets import MASK, mask_held_in_json, mask_known
 
 _NAMES = (
     r"(?:proxy-)?authorization|(?:x-)?api[-_]?key|(?:set-)?cookie|passw(?:or)?d|secret|"
@@ -20,40 +20,45 @@ _KEYED = re.compile(
     # a name, also as the end of one (OPENAI_API_KEY); `:`, `=` or a tuple's comma; the value
     rf"(?P<name>(?:{_NAMES})[\"']?\s*(?:[:=]|,(?=\s*b?[\"']))\s*)"
     r"(?P<scheme>b?[\"']?(?:(?:bearer|basic|token|apikey)\s+)?)"
-    r"(?P<value>[^\s\"',;&)}\]]+)",
+    # what stands in quotation marks is whole; else the value is a word
+    r"(?P<value>(?<=\")[^\"\r\n]+|(?<=')[^'\r\n]+|[^\s\"',;&)}\]]+)",
     re.IGNORECASE,
 )
+_COOKIES = re.compile(r"(?P<name>cookie[\"']?\s*[:=,]\s*b?[\"']?)[^\r\n\"']+", re.IGNORECASE)
 _PEM = (
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:[A-Za-z0-9+/=\s]|\\[nr])*"
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)?"
 )
 _SHAPED = re.compile(
     r"(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"  # an authorization value anywhere
-    r"|\bsk-[A-Za-z0-9_-]{8,}"  # OpenAI, Anthropic, DeepSeek and those who copy them
+    r"|(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{8,}"  # OpenAI, Anthropic, DeepSeek and those who copy them
     r"|\bAIza[A-Za-z0-9_-]{20,}"  # Google
     r"|\b(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{20,}"
     r"|\bglpat-[A-Za-z0-9_-]{16,}"
     r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}"  # Slack
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"  # AWS, the id
     r"|\bagw_[0-9A-Za-z]{8,}_[0-9A-Za-z]{16,}"  # our own
-    r"|\bey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"  # a JSON web token
+    r"|(?<![A-Za-z0-9_-])ey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"  # a JSON web token
     rf"|{_PEM}",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"(?P<user>://[^/\s:@]*:)[^/\s@]+(?=@)")
+_USERINFO = re.compile(r"(?P<user>://[^/\s:@]*:)[^/\s]+(?=@)")
 _NAME = re.compile(rf"(?:.*[-_.])?(?:{_NAMES})", re.IGNORECASE)
 
 # In a journal stands what people and models wrote: only what can hardly be anything else is a key there.
 _CERTAIN = re.compile(
-    rb"\bsk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{16,}"
-    rb"|\bAIza[A-Za-z0-9_-]{30,}"
-    rb"|\b(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{30,}"
-    rb"|\bglpat-[A-Za-z0-9_-]{20,}"
-    rb"|\bxox[abeoprs]-[0-9]{6,}[A-Za-z0-9-]{6,}"
-    rb"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-    rb"|\bagw_[0-9A-Za-z]{11}_[0-9A-Za-z]{30,}"
-    rb"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{16,}"
-    rb"|(?<=earer )(?=[A-Za-z0-9._~+/=-]*[0-9])[A-Za-z0-9._~+/-]{20,}=*"
+    # Where a word begins, also behind a line break as JSON has it. A word is looked at once: a start within
+    # it would look at its rest again, and again.
+    rb"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf]))(?:"
+    rb"sk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{16,}"
+    rb"|AIza[A-Za-z0-9_-]{30,}"
+    rb"|(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{30,}"
+    rb"|glpat-[A-Za-z0-9_-]{20,}"
+    rb"|xox[abeoprs]-[0-9]{6,}[A-Za-z0-9-]{6,}"
+    rb"|(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+    rb"|agw_[0-9A-Za-z]{11}_[0-9A-Za-z]{30,}"
+    rb"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{16,}"
+    rb")|(?<=earer )(?=[A-Za-z0-9._~+/=-]*[0-9])[A-Za-z0-9._~+/-]{20,}=*"
     rb"|" + _PEM.encode()
 )
 _CERTAIN_HINTS: Final = (
@@ -95,6 +100,7 @@ _NETS: Final = (
         _KEYED,
         lambda match: f"{match['name']}{match['scheme']}{MASK}",
     ),
+    _Net(("cookie",), _COOKIES, lambda match: f"{match['name']}{MASK}"),
     _Net(("://",), _USERINFO, lambda match: f"{match['user']}{MASK}"),
 )
 
@@ -119,12 +125,12 @@ def redact(text: str) -> str:
     return text
 
 
-def redact_journal(body: bytes) -> bytes:
-    """The JSON of an event without known secrets and what has the shape of a key; else the same object.
+def redact_journal(body: bytes, tenant: str) -> bytes:
+    """The JSON of a tenant's event without held secrets and shapes of keys; the same object without any.
 
     Names tell nothing here: `password: ` may be what the task is about.
     """
-    body = mask_known_in_json(body)
+    body = mask_held_in_json(body, tenant)
     for hint in _CERTAIN_HINTS:
         if hint in body:
             masked = _CERTAIN.sub(_MASK_BYTES, body)

@@ -71,7 +71,10 @@ def test_every_rpc_has_a_use_case_and_every_use_case_its_rpc() -> None:
     assert set(USE_CASES) == set(OPERATIONS) | set(REST_ONLY)
 
 
-FILTERS = {"TaskService/ListTasks": {"session_id", "agent_id"}}
+FILTERS = {
+    "TaskService/ListTasks": {"session_id", "agent_id"},
+    "AuditService/ListAuditEntries": {"resource_id"},
+}
 """Ids that only narrow a listing: another's narrow it to nothing."""
 
 

@@ -20,7 +20,7 @@ from app.domain.errors import (
     SessionBusyError,
     StaleOwnerError,
 )
-from app.domain.events import JournaledEvent
+from app.domain.events import JournaledEvent, TaskEvent
 from app.domain.ids import TaskId
 from app.domain.lifecycle import Change
 from app.domain.quotas import Quota
@@ -47,7 +47,7 @@ from app.storage.sql.commands import (
     Written,
 )
 from app.storage.sql.subscriptions import deliveries_of
-from app.telemetry.known_secrets import mask_known_in_json
+from app.telemetry.known_secrets import mask_held_in_json
 from app.telemetry.redaction import redact_journal
 
 UNFINISHED: Final = frozenset({TaskState.QUEUED, TaskState.RUNNING})
@@ -181,15 +181,13 @@ class Settlement:
 
     def _apply(self, change: Change, before: Task | None) -> Task:
         """Number the events, count the queue, and keep the row. Nothing is kept on an error."""
-        encoded = [encode_event(event) for event in change.events]
-        bodies = [redact_journal(body) for body in encoded]
+        tenant_id = change.task.tenant
+        clean = [_clean(event, tenant_id) for event in change.events]
+        bodies = [body for _, body in clean]
         tenant = self.rows.tenants.setdefault(change.task.tenant, Tenant())
         seq = 0 if before is None else before.last_seq
         task = replace(_without_secrets(change.task, before), last_seq=seq + len(bodies))
-        for number, event in enumerate(change.events, start=1):
-            body = bodies[number - 1]
-            if body is not encoded[number - 1]:
-                event = decode_event(event.type, body)  # noqa: PLW2901 - live readers get what is stored
+        for number, (event, _) in enumerate(clean, start=1):
             tenant.last_position += 1
             journaled = JournaledEvent(
                 task_id=task.id,
@@ -203,7 +201,9 @@ class Settlement:
         self.written.bodies += bodies
         if bodies and (subscribed := self.rows.subscriptions.get(task.tenant)):
             self.written.deliveries += deliveries_of(task, self.written.events[-len(bodies) :], subscribed)
-        self.written.messages += [(task.id, mask_known_in_json(message)) for message in change.messages]
+        self.written.messages += [
+            (task.id, mask_held_in_json(message, tenant_id)) for message in change.messages
+        ]
         if change.enqueue:
             entry = QueueEntry(
                 task_id=task.id, tenant=task.tenant, priority=-tenant.queued, ticket=task.ticket
@@ -244,12 +244,30 @@ def addressed(commands: list[Command]) -> set[TaskId]:
     return {command.task_id for command in commands if isinstance(command, UpdateTask)}
 
 
+def _clean(event: TaskEvent, tenant: str) -> tuple[TaskEvent, bytes]:
+    """The event without secrets, as live readers get it, and the same as it is stored."""
+    body = encode_event(event)
+    masked = redact_journal(body, tenant)
+    if masked is body:
+        return event, body
+    try:
+        return decode_event(event.type, masked), masked
+    except ValueError:  # the tenant's key is a date, or a word of ours: nothing that can be kept from anybody
+        return event, body
+
+
 def _without_secrets(task: Task, before: Task | None) -> Task:
-    """The task without known secrets in what became of it: its result, its failure, its questions."""
+    """The task without held secrets in what became of it: its result, its failure, its questions."""
     if before is not None and (
         task.result is before.result and task.failure is before.failure and task.pending is before.pending
     ):
         return task
     body = encode_task(task)
-    masked = mask_known_in_json(body)
-    return task if masked is body else decode_task(encode_spec(task.spec), masked)
+    masked = mask_held_in_json(body, task.tenant)
+    if masked is body:
+        return task
+    try:
+        clean = decode_task(encode_spec(task.spec), masked)
+    except ValueError:  # see `_clean`
+        return task
+    return replace(task, result=clean.result, failure=clean.failure, pending=clean.pending)

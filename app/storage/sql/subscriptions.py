@@ -18,6 +18,7 @@ from app.domain.webhook_data import task_data
 from app.domain.webhooks import KINDS, DeliveryState, Subscription, body_of, delivery_id
 from app.storage.codec import to_us
 from app.storage.sql.commands import DeliveryRow, Tenant
+from app.telemetry.redaction import redact_journal
 
 MAX_TENANTS: Final = 10_000
 DELIVERY_COLUMNS: Final = (
@@ -73,7 +74,8 @@ def deliveries_of(
         wanting = [one for one in subscriptions if kind in one.events]
         if not wanting:
             continue
-        body = to_json(body_of(kind, event.at, task_data(task, seq=event.seq, position=event.position)))
+        told = body_of(kind, event.at, task_data(task, seq=event.seq, position=event.position))
+        body = redact_journal(to_json(told), task.tenant)
         at = to_us(event.at)
         rows += [
             (
