@@ -196,7 +196,7 @@ class Refusals:
             self._beyond = replace(self._beyond, count=self._beyond.count + 1)
 
     def taken(self, now: datetime, mint: Callable[[str], str], *, last: bool = False) -> Iterator[AuditEntry]:
-        """What waited, with ids; those beyond the minute's number as one entry, a minute later or at `last`."""
+        """What waited, with ids; those beyond the number as one entry, a minute later or at `last`."""
         waiting, self._waiting = self._waiting, {}
         for entry in waiting.values():
             yield replace(entry, id=mint("audit"))
