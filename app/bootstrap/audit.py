@@ -57,7 +57,7 @@ async def running_audit(
                 writing.cancel()
     finally:
         if trail is not None:
-            await trail.flush()
+            await trail.flush(last=True)
 
 
 async def _forget(store: AuditStore, before: datetime) -> None:

@@ -1,5 +1,6 @@
 """The command line: `agent-gateway serve | doctor | config | keys | budgets | audit | version`."""
 
+import inspect
 import json
 import os
 import sys
@@ -164,7 +165,7 @@ def _table(name: str, section: type[Section]) -> list[str]:
     lines = [
         f"## {name}",
         "",
-        (section.__doc__ or "").strip(),
+        inspect.cleandoc(section.__doc__ or ""),
         "",
         "| variable | default | meaning |",
         "|---|---|---|",

@@ -5,6 +5,9 @@ Works on the store itself, beside a running server or without one.
 
 import asyncio
 import json
+import os
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -63,16 +66,33 @@ def _export(tenant: str | None, where: "AuditFilter") -> None:
             cursor, of = None, None if tenant is None else TenantId(tenant)
             while True:
                 page = await store.page(of, where, size=SIZE, cursor=cursor, oldest_first=True)
+                lines: list[str] = []
                 for entry in page.items:
                     shown = AuditEntryOut.from_domain(entry).model_dump(mode="json", exclude_none=True)
-                    print(json.dumps({"tenant": entry.tenant, **shown}, ensure_ascii=False))
-                if (cursor := page.next_cursor) is None:
+                    lines.append(json.dumps({"tenant": entry.tenant, **shown}, ensure_ascii=False))
+                if not _printed(lines) or (cursor := page.next_cursor) is None:
                     break
 
     try:
         asyncio.run(run())
     except (DomainError, OSError) as error:
         fail(str(error), EXIT_UNAVAILABLE)
+
+
+def _printed(lines: Iterable[str]) -> bool:
+    """Whether the reader takes more: `head` leaves when it has enough, which is no error."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered is flushed at the exit, and would fail again
+        # (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return False
+    return True
 
 
 def _time(option: str, text: str | None) -> "datetime | None":

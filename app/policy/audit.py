@@ -53,7 +53,7 @@ NOTHING: Final = Act()
 
 
 class AuditTrail:
-    """Takes notes of calls. Use `FLUSH_S` apart `flush`, and once more at the end."""
+    """Takes notes of calls. Use `FLUSH_S` apart `flush`, and at the end `flush(last=True)`."""
 
     def __init__(
         self,
@@ -113,16 +113,17 @@ class AuditTrail:
         )
         self._refusals.add(self._entry(call, NOTHING, "refused", error.reason, entry_id=""))
 
-    async def flush(self) -> None:
+    async def flush(self, *, last: bool = False) -> None:
         """Write what waits, also what another flush has in hand: who reads after it reads all.
 
-        What the store does not take now waits on; nothing is raised.
+        What the store does not take now waits on; nothing is raised. The `last` one also writes how many
+        refusals found no room, though their minute is not over.
         """
         async with self._flushing:
-            await self._write_owed()
+            await self._write_owed(last=last)
 
-    async def _write_owed(self) -> None:
-        self._owed.extend(self._refusals.taken(self._now(), self._mint))
+    async def _write_owed(self, *, last: bool) -> None:
+        self._owed.extend(self._refusals.taken(self._now(), self._mint, last=last))
         entries = list(self._owed)
         self._owed.clear()
         try:
@@ -195,13 +196,13 @@ class Refusals:
         else:
             self._beyond = replace(self._beyond, count=self._beyond.count + 1)
 
-    def taken(self, now: datetime, mint: Callable[[str], str]) -> Iterator[AuditEntry]:
-        """What waited, with ids; those beyond the minute's number as one entry a minute later."""
+    def taken(self, now: datetime, mint: Callable[[str], str], *, last: bool = False) -> Iterator[AuditEntry]:
+        """What waited, with ids; those beyond the number as one entry, a minute later or at `last`."""
         waiting, self._waiting = self._waiting, {}
         for entry in waiting.values():
             yield replace(entry, id=mint("audit"))
         beyond = self._beyond
-        if beyond is not None and (now - beyond.at).total_seconds() >= _MINUTE_S:
+        if beyond is not None and (last or (now - beyond.at).total_seconds() >= _MINUTE_S):
             self._beyond = None
             yield replace(beyond, id=mint("audit"), at=now)
 

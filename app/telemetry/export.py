@@ -134,10 +134,10 @@ class ExportQueue(SpanProcessor):
 
     def _export(self, batch: Sequence[ReadableSpan]) -> None:
         ready: list[ReadableSpan] = []
-        for span in batch:
-            ready.append(cleaned(span))
-            time.sleep(0)  # lets the loop's thread go on, if it wants to
         try:
+            for span in batch:
+                ready.append(cleaned(span))
+                time.sleep(0)  # lets the loop's thread go on, if it wants to
             sent = self._exporter.export(ready) is SpanExportResult.SUCCESS
         except Exception as error:  # noqa: BLE001 - whatever it is, the next batch is tried
             self._complaints.last = f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -190,3 +191,23 @@ def test_doctor_says_what_works(tmp_path: Path) -> None:
 
     refuses(done, 0, "python", "sqlite", "sandbox local", "interpreter", "web_search")
     assert "FAIL" not in done.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    assert run(tmp_path, "keys", "create", "--scope", "*").returncode == 0  # leaves an entry
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", "audit", "export"],
+            env=environment(tmp_path / "data", {}),
+            cwd=tmp_path,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

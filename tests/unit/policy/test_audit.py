@@ -156,6 +156,19 @@ async def test_refusals_beyond_the_minute_s_number_are_counted_in_one_entry(scri
     assert sum(one.count for one in entries) == 10_000 + 2
 
 
+async def test_the_last_flush_tells_of_refusals_whose_minute_is_not_over(scribe: Scribe) -> None:
+    for number in range(1_000):
+        scribe.trail.turned_away(scribe.head(f"10.0.{number}"), None, UnauthenticatedError("no"))
+    await scribe.trail.flush()
+    assert len(await scribe.written()) == PER_MINUTE
+
+    await scribe.trail.flush(last=True)
+
+    entries = await scribe.written()
+    assert [one.count for one in entries if one.reason == BEYOND] == [1_000 - PER_MINUTE]
+    assert len(entries) == PER_MINUTE + 1
+
+
 async def test_what_the_store_does_not_take_now_is_written_later(scribe: Scribe) -> None:
     scribe.store.away = True
     await scribe.trail.record(scribe.call(), act("task_1"))

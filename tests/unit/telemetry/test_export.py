@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from app.telemetry import names, spans
 from app.telemetry.export import ExportQueue
@@ -162,6 +163,27 @@ def test_nothing_secret_and_nothing_unwritable_leaves() -> None:
     assert sent.attributes[names.STEP] == 3
     assert sent.events[0].attributes == {names.ACTION: MASK}
     assert (sent.context, sent.parent) != (None, None)
+
+
+class Unreadable(ReadableSpan):
+    """A span that cannot be looked at."""
+
+    @property
+    def name(self) -> str:
+        raise ValueError("no name")
+
+
+def test_a_span_that_cannot_be_cleaned_does_not_end_the_export() -> None:
+    collector, counts = Collector(), Counts()
+    queue = queue_of(collector, counts)
+
+    context = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    queue.on_end(Unreadable("x", context=context))
+    assert queue.force_flush(5_000)
+    spans_to(queue, 1)
+    queue.shutdown()
+
+    assert counts.seen == {"export_failed": 1, "exported": 1}
 
 
 def test_of_new_traces_a_part_is_recorded_and_callers_decide_about_theirs() -> None:
