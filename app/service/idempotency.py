@@ -186,7 +186,7 @@ class KeyedCalls:
     ) -> tuple[T, bool]:
         kept = await self._store.begin(keyed, self._now())
         if kept is not None:
-            return answers.decode(kept if self._sealer is None else self._sealer.unseal(kept)), True
+            return self._decoded(kept, answers), True
         renewing = asyncio.create_task(self._renew(keyed))  # noqa: TID251 - ended below
         try:
             answer = await work()
@@ -202,6 +202,19 @@ class KeyedCalls:
         except StorageUnavailableError:  # it was carried out: its caller must not think it was not
             log.warning("the answer of a call with an idempotency key could not be kept")
         return answer, False
+
+    def _decoded(self, kept: bytes, answers: Answers[T]) -> T:
+        if self._sealer is None:
+            return answers.decode(kept)
+        try:
+            plain = self._sealer.unseal(kept)
+        except NotConfiguredError:
+            if answers.secret:
+                raise
+            with suppress(ValueError):  # it may be from before there was a key to seal with
+                return answers.decode(kept)
+            raise
+        return answers.decode(plain)
 
     async def _renew(self, keyed: KeyedCall) -> None:
         while True:

@@ -216,6 +216,20 @@ async def test_a_malformed_key_is_refused(tmp_path: Path, key: str) -> None:
             await once(keyed, Work(), key=key)
 
 
+async def test_an_answer_from_before_there_was_a_key_to_seal_with_is_still_given(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (keyed, stores):
+        before = KeyedCalls(stores.keyed_calls, sealer=None, now=Clock(), ttl=timedelta(days=1))
+        assert await once(before, Work()) == ("answer 1", False)
+
+        assert await once(keyed, Work()) == ("answer 1", True)
+        lost = KeyedCalls(
+            stores.keyed_calls, sealer=SecretBox([new_key()]), now=Clock(), ttl=timedelta(days=1)
+        )
+        await once(keyed, Work(), key="sealed")
+        with pytest.raises(NotConfiguredError):
+            await once(lost, Work(), key="sealed")
+
+
 async def test_an_answer_is_sealed_at_rest(tmp_path: Path) -> None:
     class Secretive(PlainAnswers[str]):
         secret = True
