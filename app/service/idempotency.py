@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 
 from app.domain.call import CallContext, Idempotency, KeyedCall
 from app.domain.errors import InvalidRequestError, NotConfiguredError, StorageUnavailableError
+from app.domain.identity import TenantId
 from app.domain.secrets import Secret
 from app.policy.use_cases import USE_CASES
 from app.service.configuration import Sealer
@@ -35,6 +36,8 @@ LEASE: Final = timedelta(seconds=30)
 """How long a call whose process died keeps its key from being used again."""
 MAX_LEFT: Final = 256
 """Calls that go on although their callers left; the work of a further one ends with its caller."""
+MAX_LEFT_PER_TENANT: Final = 16
+"""Of these, calls of one tenant."""
 GRACE_S: Final = 2.0
 """What such calls get to end when the process closes."""
 
@@ -112,7 +115,7 @@ class KeyedCalls:
         self._ttl = ttl
         self._lease = lease
         self._running: set[asyncio.Task[Any]] = set()
-        self._left: set[asyncio.Task[Any]] = set()
+        self._left: dict[asyncio.Task[Any], TenantId] = {}
 
     async def once(
         self,
@@ -157,12 +160,18 @@ class KeyedCalls:
         try:
             answer, given.replayed = await asyncio.shield(running)
         except asyncio.CancelledError:
-            if len(self._left) >= MAX_LEFT:
+            if self._may_leave(call.tenant):
+                if not running.done():
+                    self._left[running] = call.tenant
+            else:
                 running.cancel()
-            elif not running.done():
-                self._left.add(running)
             raise
         return answer
+
+    def _may_leave(self, tenant: TenantId) -> bool:
+        """What goes on without its caller holds no place, so there is only so much of it."""
+        of_tenant = sum(one == tenant for one in self._left.values())
+        return len(self._left) < MAX_LEFT and of_tenant < MAX_LEFT_PER_TENANT
 
     async def aclose(self) -> None:
         """Give what goes on `GRACE_S` seconds, then stop it; its keys are free when the leases are over."""
@@ -177,7 +186,7 @@ class KeyedCalls:
     ) -> tuple[T, bool]:
         kept = await self._store.begin(keyed, self._now())
         if kept is not None:
-            return answers.decode(kept if self._sealer is None else self._sealer.unseal(kept)), True
+            return self._decoded(kept, answers), True
         renewing = asyncio.create_task(self._renew(keyed))  # noqa: TID251 - ended below
         try:
             answer = await work()
@@ -194,6 +203,19 @@ class KeyedCalls:
             log.warning("the answer of a call with an idempotency key could not be kept")
         return answer, False
 
+    def _decoded(self, kept: bytes, answers: Answers[T]) -> T:
+        if self._sealer is None:
+            return answers.decode(kept)
+        try:
+            plain = self._sealer.unseal(kept)
+        except NotConfiguredError:
+            if answers.secret:
+                raise
+            with suppress(ValueError):  # it may be from before there was a key to seal with
+                return answers.decode(kept)
+            raise
+        return answers.decode(plain)
+
     async def _renew(self, keyed: KeyedCall) -> None:
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
@@ -202,7 +224,7 @@ class KeyedCalls:
 
     def _ended(self, running: asyncio.Task[Any]) -> None:
         self._running.discard(running)
-        self._left.discard(running)
+        self._left.pop(running, None)
         if not running.cancelled():
             running.exception()  # whoever waited was told; nobody waits for what was left
 

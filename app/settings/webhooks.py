@@ -33,7 +33,7 @@ class WebhookSettings(Section):
     disable_after: Seconds = timedelta(days=5)
     """An endpoint where nothing succeeded for so long is switched off."""
     max_concurrent: int = Field(default=64, ge=1, le=1_000)
-    """Attempts that this process makes at a time."""
+    """Attempts that this process makes at a time; those of one tenant are a quarter of it, at least 4."""
     max_concurrent_per_endpoint: int = Field(default=4, ge=1, le=100)
     """Of these, attempts at one endpoint."""
     poll_interval: Seconds = timedelta(seconds=5)

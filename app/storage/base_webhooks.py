@@ -6,7 +6,7 @@ Deliveries of events are written by `TaskStore` in the transaction of the event;
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.domain.identity import TenantId
 from app.domain.ids import DeliveryId, WebhookId
@@ -45,6 +45,14 @@ class Settled:
     result: AttemptResult
     at: datetime
     disable_after: timedelta
+
+
+class DueEndpoint(NamedTuple):
+    """An endpoint that has something to be sent, from `at` on."""
+
+    webhook_id: WebhookId
+    tenant: TenantId
+    at: datetime
 
 
 class WebhookStore(Protocol):
@@ -102,8 +110,13 @@ class DeliveryStore(Protocol):
         """
         ...
 
-    async def due(self, busy: Collection[WebhookId], *, limit: int) -> list[tuple[WebhookId, datetime]]:
-        """Enabled endpoints that have something to be sent, and from when; the longest due first."""
+    async def due(
+        self, busy: Collection[WebhookId], *, full: Collection[TenantId] = (), limit: int
+    ) -> list[DueEndpoint]:
+        """Enabled endpoints that have something to be sent; the longest due first.
+
+        Neither those in `busy` nor those of the tenants in `full`.
+        """
         ...
 
     async def claim(

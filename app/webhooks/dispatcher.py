@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 FORGET_EVERY_S: Final = 600.0
 FORGET_AT_ONCE: Final = 500
 ENDPOINTS_AT_ONCE: Final = 32
+LEAST_PER_TENANT: Final = 4
 SHORTEST_WAIT_S: Final = 0.01
 GIVING_BACK_S: Final = 5.0
 
@@ -65,6 +66,11 @@ class DispatchRules:
     max_concurrent: int = 64
     max_concurrent_per_endpoint: int = 4
     owned: bool = False
+
+    @property
+    def max_concurrent_per_tenant(self) -> int:
+        """A quarter of all, so that the slow receivers of one tenant leave room to the others."""
+        return max(self.max_concurrent // 4, LEAST_PER_TENANT)
 
 
 class Dispatcher:
@@ -153,20 +159,31 @@ class Dispatcher:
         free = self._rules.max_concurrent - len(self._attempts)
         if free <= 0:
             return poll_s
-        places = self._rules.max_concurrent_per_endpoint
+        held = Counter(claimed.delivery.tenant for claimed in self._attempts.values())
         taken = Counter(claimed.delivery.webhook_id for claimed in self._attempts.values())
+        places, of_tenant = self._rules.max_concurrent_per_endpoint, self._rules.max_concurrent_per_tenant
+        # Also what this round looked at: an endpoint may be due and yet have nothing to claim, while all
+        # its events wait for an earlier one, and must not hide those behind it.
         busy: set[WebhookId] = {webhook_id for webhook_id, count in taken.items() if count >= places}
-        started = 0
-        for webhook_id, at in await self._store.due(busy, limit=ENDPOINTS_AT_ONCE):
-            if at > now:
-                poll_s = min(poll_s, (at - now).total_seconds())
-                break
-            if started >= free or self._stopping:
-                break
-            limit = min(places - taken[webhook_id], free - started)
-            for claimed in await self._store.claim(webhook_id, now, lease=self._rules.lease, limit=limit):
-                self._start(group, claimed)
-                started += 1
+        started, more = 0, True
+        while more and started < free and not self._stopping:
+            full = {tenant for tenant, count in held.items() if count >= of_tenant}
+            found = await self._store.due(busy, full=full, limit=ENDPOINTS_AT_ONCE)
+            more = len(found) == ENDPOINTS_AT_ONCE
+            for webhook_id, tenant, at in found:
+                if at > now:
+                    poll_s, more = min(poll_s, (at - now).total_seconds()), False
+                    break
+                if started >= free or self._stopping:
+                    break
+                busy.add(webhook_id)
+                limit = min(places - taken[webhook_id], of_tenant - held[tenant], free - started)
+                if limit <= 0:
+                    continue
+                for claimed in await self._store.claim(webhook_id, now, lease=self._rules.lease, limit=limit):
+                    self._start(group, claimed)
+                    started += 1
+                    held[tenant] += 1
         return 0.0 if started else max(poll_s, SHORTEST_WAIT_S)
 
     def _start(self, group: asyncio.TaskGroup, claimed: Claimed) -> None:

@@ -16,7 +16,7 @@ from app.domain.identity import TenantId
 from app.domain.ids import DeliveryId, TaskId, WebhookId
 from app.domain.paging import Page
 from app.domain.webhooks import Delivery, DeliveryState, Webhook, judged
-from app.storage.base_webhooks import Claimed, DeliveryDecision, Settled
+from app.storage.base_webhooks import Claimed, DeliveryDecision, DueEndpoint, Settled
 from app.storage.codec import from_us, from_us_or_none, to_us, to_us_or_none
 from app.storage.schema import webhook_deliveries, webhooks
 from app.storage.sql.database import Database, Select
@@ -103,20 +103,26 @@ class SqlDeliveryStore:
 
         return await self._database.write(change)
 
-    async def due(self, busy: Collection[WebhookId], *, limit: int) -> list[tuple[WebhookId, datetime]]:
+    async def due(
+        self, busy: Collection[WebhookId], *, full: Collection[TenantId] = (), limit: int
+    ) -> list[DueEndpoint]:
         """See `DeliveryStore`."""
         own = sa.select(sa.func.min(_D.next_attempt_at)).where(
             _D.webhook_id == webhooks.c.id, _D.next_attempt_at.is_not(None)
         )
-        found = sa.select(webhooks.c.id, own.scalar_subquery().label("due")).where(webhooks.c.enabled)
+        found = sa.select(webhooks.c.id, webhooks.c.tenant, own.scalar_subquery().label("due"))
+        found = found.where(webhooks.c.enabled)
         if busy:
             found = found.where(webhooks.c.id.not_in(sorted(busy)))
+        if full:
+            found = found.where(webhooks.c.tenant.not_in(sorted(full)))
         each = found.subquery()
-        query = (
-            sa.select(each.c.id, each.c.due).where(each.c.due.is_not(None)).order_by(each.c.due).limit(limit)
-        )
+        query = sa.select(each).where(each.c.due.is_not(None)).order_by(each.c.due).limit(limit)
         rows = await self._database.read(lambda db: db.execute(query).all())
-        return [(WebhookId(webhook_id), from_us(at)) for webhook_id, at in rows]
+        return [
+            DueEndpoint(WebhookId(webhook_id), TenantId(tenant), from_us(at))
+            for webhook_id, tenant, at in rows
+        ]
 
     async def claim(
         self, webhook_id: WebhookId, at: datetime, *, lease: timedelta, limit: int

@@ -170,7 +170,7 @@ async def test_of_deliveries_each_is_one_process_s_until_its_lease_ends(stores: 
 
     ids = [one.delivery.id for some in claims for one in some]
     assert (len(ids), len(set(ids))) == (6, 6)
-    assert await stores.deliveries.due((), limit=10) == [(webhook.id, later(1) + LEASE)]
+    assert await stores.deliveries.due((), limit=10) == [(webhook.id, ACME, later(1) + LEASE)]
     assert await stores.deliveries.due((webhook.id,), limit=10) == []
     assert await taken(stores, webhook, at_s=60) == []
     again = await taken(stores, webhook, at_s=61, limit=1)
@@ -181,6 +181,19 @@ async def test_of_deliveries_each_is_one_process_s_until_its_lease_ends(stores: 
     await stores.deliveries.release({one.claim for some in claims for one in some}, later(2))
     assert len(await taken(stores, webhook, at_s=2)) == 5
     assert await stores.deliveries.release_all(later(3)) == 5
+
+
+async def test_of_deliveries_those_of_some_tenants_can_be_left_out(stores: Stores) -> None:
+    mine, theirs = [await added(stores, tenant, events=("task.submitted",)) for tenant in (ACME, OTHER)]
+    for tenant in (ACME, OTHER):
+        await stores.tasks.create(a_submission(tenant=tenant))
+
+    async def due(*full: TenantId) -> set[WebhookId]:
+        return {one.webhook_id for one in await stores.deliveries.due((), full=full, limit=10)}
+
+    assert await due() == {mine.id, theirs.id}
+    assert await due(ACME) == {theirs.id}
+    assert await due(ACME, OTHER) == set()
 
 
 async def test_of_deliveries_a_task_s_first_attempts_are_in_order(stores: Stores) -> None:

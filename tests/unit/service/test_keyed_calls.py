@@ -18,11 +18,18 @@ from app.domain.errors import (
     NotConfiguredError,
     NotFoundError,
 )
-from app.domain.identity import Principal
+from app.domain.identity import Principal, TenantId
 from app.domain.secrets import Secret
 from app.domain.sessions import Session
 from app.policy.use_cases import USE_CASES
-from app.service.idempotency import Answers, KeyedCalls, PlainAnswers, fingerprint_of, idempotent
+from app.service.idempotency import (
+    MAX_LEFT_PER_TENANT,
+    Answers,
+    KeyedCalls,
+    PlainAnswers,
+    fingerprint_of,
+    idempotent,
+)
 from app.service.inputs import AgentInput
 from app.service.keys import ISSUED
 from app.storage.base import Stores
@@ -147,6 +154,33 @@ async def test_who_leaves_does_not_stop_the_work_and_finds_its_answer(tmp_path: 
         assert await once(keyed, work) == ("answer 1", True)
 
 
+async def test_of_the_calls_that_were_left_a_tenant_has_so_many_and_others_are_not_touched(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as (keyed, _), asyncio.timeout(20):
+
+        async def leave(key: str, call: CallContext = CALL) -> asyncio.Task[object]:
+            work, before = Work(held=True), set(keyed._running)  # pyright: ignore[reportPrivateUsage]
+            async with asyncio.TaskGroup() as group:
+                caller = group.create_task(once(keyed, work, key=key, call=call))
+                await work.begun.wait()
+                [running] = keyed._running - before  # pyright: ignore[reportPrivateUsage]
+                caller.cancel()
+            return running
+
+        going_on = [await leave(str(number)) for number in range(MAX_LEFT_PER_TENANT)]
+        too_many = await leave("one more")
+        theirs = await leave(
+            "theirs", replace(CALL, principal=Principal(subject="you", tenant=TenantId("other")))
+        )
+        await asyncio.wait({too_many})
+
+        assert too_many.cancelled()
+        assert not any(running.done() for running in (*going_on, theirs))
+        for running in (*going_on, theirs):
+            running.cancel()
+
+
 async def test_a_failure_is_not_kept(tmp_path: Path) -> None:
     work = Work()
     work.error = NotFoundError("thing", "x")
@@ -180,6 +214,20 @@ async def test_a_malformed_key_is_refused(tmp_path: Path, key: str) -> None:
     async with opened(tmp_path) as (keyed, _):
         with pytest.raises(InvalidRequestError):
             await once(keyed, Work(), key=key)
+
+
+async def test_an_answer_from_before_there_was_a_key_to_seal_with_is_still_given(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (keyed, stores):
+        before = KeyedCalls(stores.keyed_calls, sealer=None, now=Clock(), ttl=timedelta(days=1))
+        assert await once(before, Work()) == ("answer 1", False)
+
+        assert await once(keyed, Work()) == ("answer 1", True)
+        lost = KeyedCalls(
+            stores.keyed_calls, sealer=SecretBox([new_key()]), now=Clock(), ttl=timedelta(days=1)
+        )
+        await once(keyed, Work(), key="sealed")
+        with pytest.raises(NotConfiguredError):
+            await once(lost, Work(), key="sealed")
 
 
 async def test_an_answer_is_sealed_at_rest(tmp_path: Path) -> None:
