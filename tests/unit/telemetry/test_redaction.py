@@ -100,7 +100,7 @@ def test_a_secret_that_comes_in_pieces_is_held_back_until_it_is_whole() -> None:
         assert unfinished_secret("you gave me planted-secret-1", "t") == 0
         assert unfinished_secret("nothing", "t") == 0
         said, held = "", ""
-        for piece in ("the key is plan", "ted-se", "cret, and p", "lease"):
+        for piece in ("the key is plan", "ted-se", "cret-1, and p", "lease"):
             text = mask_known(held + piece)
             keep = unfinished_secret(text, "t")
             said, held = said + text[: len(text) - keep], text[len(text) - keep :]
