@@ -6,7 +6,7 @@ definition, the task's own request.
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from app.domain.secrets import Secret
 
@@ -51,12 +51,17 @@ class GlobalConfiguration:
     updated_at: datetime | None = None
 
 
+_NOTHING: Final = TaskConfiguration()
+
+
 def merged(base: TaskConfiguration, over: TaskConfiguration) -> TaskConfiguration:
     """`over` wins wherever it says something; limits are merged field by field too.
 
     A base URL and a key belong to the model they were given with: when `over` names another model
     (or endpoint), the key of `base` is not sent to it.
     """
+    if over == _NOTHING:  # most tenants say nothing
+        return base
     changes = _given(over) | {"limits": replace(base.limits, **_given(over.limits))}
     elsewhere = (over.model is not None and over.model != base.model) or over.model_base_url is not None
     if elsewhere:
