@@ -45,7 +45,7 @@ class NameLookup:
                 try:
                     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
                     found.set_result(list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in infos)))
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - its caller is told
                     found.set_exception(error)
             del found
             self._idle.release()

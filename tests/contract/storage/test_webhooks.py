@@ -268,13 +268,15 @@ async def test_of_deliveries_none_is_asked_for_while_its_endpoint_goes(
         await transaction.start()
         await connection.execute("DELETE FROM webhooks WHERE id = $1", webhook.id)
 
+        ping, again = replace(ended, id=DeliveryId("dlv_ping")), partial(redelivered, at=later(9))
+        asked_for = {
+            "ping": lambda: stores.deliveries.add(ping, b"{}"),
+            "redelivery": lambda: stores.deliveries.update(ACME, webhook.id, ended.id, again),
+        }
+
         async def refused() -> None:
             with pytest.raises(NotFoundError):
-                if asked == "ping":
-                    await stores.deliveries.add(replace(ended, id=DeliveryId("dlv_ping")), b"{}")
-                else:
-                    again = partial(redelivered, at=later(9))
-                    await stores.deliveries.update(ACME, webhook.id, ended.id, again)
+                await asked_for[asked]()
 
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(refused())
