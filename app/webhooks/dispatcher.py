@@ -259,7 +259,6 @@ class Dispatcher:
     async def _forget(self) -> None:
         """Drop what ended long ago, a bounded portion at a time."""
         while True:
-            await asyncio.sleep(FORGET_EVERY_S)
             before = self._now() - self._rules.keep
             try:
                 dropped = FORGET_AT_ONCE
@@ -267,6 +266,7 @@ class Dispatcher:
                     dropped = await self._store.forget(ended_before=before, limit=FORGET_AT_ONCE)
             except StorageUnavailableError as error:
                 log.warning("old webhook deliveries cannot be dropped: %s", error.message)
+            await asyncio.sleep(FORGET_EVERY_S)
 
     async def _give_back(self, claims: set[str]) -> None:
         try:

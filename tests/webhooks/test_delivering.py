@@ -177,3 +177,14 @@ async def test_a_drain_waits_for_what_is_under_way(open_house: Opening) -> None:
 
         (delivery,) = await house.deliveries(hook.id)
         assert delivery.state is DeliveryState.SUCCEEDED
+
+
+async def test_what_ended_long_ago_is_dropped_at_the_start(open_house: Opening) -> None:
+    async with receiving() as receiver, open_house() as house:
+        hook = (await house.hook(receiver.url(), "task.succeeded")).webhook
+        await house.submit()
+        await settled(house, hook.id)
+
+    async with open_house(keep=0.001) as house, asyncio.timeout(20):
+        while await house.deliveries(hook.id):
+            await asyncio.sleep(0)

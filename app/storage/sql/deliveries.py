@@ -52,7 +52,7 @@ class SqlDeliveryStore:
         """See `DeliveryStore`."""
 
         def insert(db: sa.Connection) -> None:
-            _require(db, delivery.tenant, delivery.webhook_id)
+            _require(db, delivery.tenant, delivery.webhook_id, lock=True)
             values = _columns(delivery) | {"created_at": to_us(delivery.created_at), "body": body}
             db.execute(
                 sa.insert(webhook_deliveries).values(
@@ -90,7 +90,7 @@ class SqlDeliveryStore:
         """See `DeliveryStore`."""
 
         def change(db: sa.Connection) -> Delivery:
-            webhook = _require(db, tenant, webhook_id)
+            webhook = _require(db, tenant, webhook_id, lock=True)
             mine = (_D.id == delivery_id, _D.webhook_id == webhook_id)
             row = db.execute(_SELECT.where(*mine).with_for_update()).first()
             if row is None:
@@ -184,7 +184,11 @@ class SqlDeliveryStore:
             order = sorted(
                 range(len(batch)), key=lambda n: (batch[n].delivery.webhook_id, batch[n].delivery.id)
             )
-            kept = {number: self._settle_one(db, batch[number], switched_off) for number in order}
+            judged_as = {number: _judge(db, batch[number]) for number in order}  # endpoints before deliveries
+            kept = {
+                number: self._settle_one(db, batch[number], judged_as[number], switched_off)
+                for number in order
+            }
             return [kept[number] for number in range(len(batch))]
 
         try:
@@ -194,9 +198,10 @@ class SqlDeliveryStore:
                 for tenant in switched_off:
                     self._changed(tenant)
 
-    def _settle_one(self, db: sa.Connection, settled: Settled, switched_off: set[TenantId]) -> bool:
+    def _settle_one(
+        self, db: sa.Connection, settled: Settled, after: Webhook | None, switched_off: set[TenantId]
+    ) -> bool:
         delivery = settled.delivery
-        after = _judge(db, settled)
         mine = (_D.id == delivery.id, _D.claim == settled.claim)
         kept = db.execute(sa.update(webhook_deliveries).where(*mine).values(claim=None, **_columns(delivery)))
         if after is not None and not after.enabled:
@@ -251,8 +256,10 @@ def _judge(db: sa.Connection, settled: Settled) -> Webhook | None:
     return found
 
 
-def _require(db: sa.Connection, tenant: TenantId, webhook_id: WebhookId) -> Webhook:
-    row = db.execute(SELECT_WEBHOOK.where(webhooks.c.tenant == tenant, webhooks.c.id == webhook_id)).first()
+def _require(db: sa.Connection, tenant: TenantId, webhook_id: WebhookId, *, lock: bool = False) -> Webhook:
+    """`lock`: it stays as it is until the transaction ends. Before any delivery, as who changes it does."""
+    query = SELECT_WEBHOOK.where(webhooks.c.tenant == tenant, webhooks.c.id == webhook_id)
+    row = db.execute(query.with_for_update(read=True) if lock else query).first()
     if row is None:
         raise NotFoundError("webhook", webhook_id)
     return webhook_of(row).webhook

@@ -12,7 +12,8 @@ from app.domain.tools import ToolInfo, ToolResult
 from app.tools.base import ToolContext
 from app.tools.builtin.schemas import parameters, text
 from app.tools.builtin.web_client import Answer, WebClient
-from app.tools.egress import DEFAULT_PORTS, Egress, Resolver, resolve
+from app.tools.egress import DEFAULT_PORTS, Egress, Resolver
+from app.tools.name_lookup import resolve
 
 MAX_QUERY_CHARS = 400
 MAX_RESULTS = 20

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from app.domain.errors import IllegalTransitionError, NotFoundError, QuotaExceededError, StaleOwnerError
 from app.domain.identity import TenantId
-from app.domain.ids import WebhookId
+from app.domain.ids import DeliveryId, WebhookId
 from app.domain.webhooks import (
     AttemptResult,
     Delivery,
@@ -248,6 +248,42 @@ async def test_of_webhooks_one_that_is_gone_is_switched_off_with_all_that_waits(
     assert sorted(one.last_error for one in found) == ["gone", *["the webhook was switched off"] * 2]
     with pytest.raises(IllegalTransitionError):
         await stores.deliveries.update(ACME, webhook.id, found[0].id, partial(redelivered, at=T0))
+
+
+@pytest.mark.parametrize("backend", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize("asked", ["ping", "redelivery"])
+async def test_of_deliveries_none_is_asked_for_while_its_endpoint_goes(
+    stores: Stores, postgres_url: str, asked: str
+) -> None:
+    import asyncpg
+
+    webhook = await added(stores, events=("task.submitted",))
+    await stores.tasks.create(a_submission())
+    (claim,) = await taken(stores, webhook)
+    await settled(stores, claim, OK)
+    (ended,) = await told(stores, webhook)
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("DELETE FROM webhooks WHERE id = $1", webhook.id)
+
+        ping, again = replace(ended, id=DeliveryId("dlv_ping")), partial(redelivered, at=later(9))
+        asked_for = {
+            "ping": lambda: stores.deliveries.add(ping, b"{}"),
+            "redelivery": lambda: stores.deliveries.update(ACME, webhook.id, ended.id, again),
+        }
+
+        async def refused() -> None:
+            with pytest.raises(NotFoundError):
+                await asked_for[asked]()
+
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(refused())
+            await asyncio.wait({asking}, timeout=0.3)  # it waits for the other; else it is done by now
+            await transaction.commit()
+    finally:
+        await connection.close()
 
 
 async def test_of_deliveries_those_of_a_forgotten_task_go_once_they_ended(stores: Stores) -> None:
