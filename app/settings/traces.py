@@ -49,7 +49,7 @@ class TraceSettings(Section):
     """A caller whose `traceparent` says that its trace is, or is not, recorded decides for us as well."""
     interval: Seconds = timedelta(seconds=5)
     """The longest that an ended span waits for others to go with."""
-    max_batch: int = Field(default=256, ge=1, le=10_000)
+    max_batch: int = Field(default=512, ge=1, le=10_000)
     """Spans of one export; as soon as so many wait, they go."""
     max_queue: int = Field(default=4_096, ge=1, le=1_000_000)
     """Spans that wait; beyond it they are dropped and counted."""
