@@ -133,8 +133,8 @@ class ExportQueue(SpanProcessor):
 
     def _export(self, batch: Sequence[ReadableSpan]) -> None:
         try:
-            # Without a pause for the loop's thread: the interpreter makes one every 5 ms, and one a span costs
-            # more CPU than the span itself.
+            # Without a pause for the loop's thread: the interpreter makes one every 5 ms, and one for each
+            # span costs more CPU than the span itself.
             ready = [cleaned(span) for span in batch]
             sent = self._exporter.export(ready) is SpanExportResult.SUCCESS
         except Exception as error:  # noqa: BLE001 - whatever it is, the next batch is tried
