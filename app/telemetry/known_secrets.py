@@ -116,7 +116,12 @@ def mask_held(text: str, tenant: str = NOBODY) -> str:
 
 def mask_held_in_json(body: bytes, tenant: str = NOBODY) -> bytes:
     """The same for each text in encoded JSON; names stay. The very object when nothing is in it."""
-    for raw in (*_process.raws, *_tenants.get(tenant, _NOTHING).raws, *_raws_of_the_call()):
+    raws = _process.raws
+    if _tenants and tenant in _tenants:
+        raws += _tenants[tenant].raws
+    if _call.get():
+        raws += tuple(_raws_of_the_call())
+    for raw in raws:
         if raw in body:
             break
     else:
