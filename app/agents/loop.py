@@ -5,11 +5,9 @@ together with the start of the next turn. So after a crash an answer is never as
 a call that may have been cut short is carried out again under the same call id.
 """
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from time import monotonic
 
 from pydantic_ai.messages import InstructionPart, ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import ModelRequestParameters
@@ -27,12 +25,13 @@ from app.agents.toolset import Offer, Toolset
 from app.agents.transcript import unanswered
 from app.agents.turns import Turns
 from app.agents.usage import CallUsage, usage_of
-from app.domain.errors import DomainError, InternalError
+from app.domain.errors import DomainError
 from app.domain.events import MAX_EVENT_TEXT_CHARS, ModelResponded, TurnStarted
 from app.domain.run_errors import ModelAnswerError, StepLimitError
 from app.domain.tasks import InputAnswer, InputRequest, TaskResult
 from app.models.base import ModelSource, ModelSpec, ResolvedModel
 from app.telemetry import names, spans
+from app.telemetry.outcomes import timed
 from app.telemetry.tracing import Span, Tracing
 
 MAX_CALLS = 128
@@ -235,28 +234,23 @@ class _Mind:
         self, resolved: ResolvedModel, seen: list[ModelMessage]
     ) -> tuple[ModelResponse, CallUsage]:
         """The model's answer and what it used, told to the observer."""
-        began, outcome, used = monotonic(), InternalError.reason, CallUsage()
-        try:
-            response = await ask(self._models, resolved, seen, self._parameters, hear=self._hear)
-            used = usage_of(self._models, resolved, response.usage)
-            outcome = "ok"
-        except asyncio.CancelledError:
-            outcome = "CANCELLED"
-            raise
-        except DomainError as error:
-            outcome = error.reason
-            raise
-        finally:
+        used = CallUsage()
+
+        def tell(outcome: str, duration_s: float) -> None:
             if self._observer is not None:
                 self._observer.model_called(
                     resolved.spec.provider,
                     resolved.spec.name or resolved.spec.provider,
                     outcome=outcome,
-                    duration_s=monotonic() - began,
+                    duration_s=duration_s,
                     input_tokens=used.input_tokens,
                     output_tokens=used.output_tokens,
                     cost_usd=used.cost_usd,
                 )
+
+        with timed(tell):
+            response = await ask(self._models, resolved, seen, self._parameters, hear=self._hear)
+            used = usage_of(self._models, resolved, response.usage)
         return response, used
 
     async def _reserved(self, resolved: ResolvedModel, seen: Sequence[ModelMessage]) -> ResolvedModel:

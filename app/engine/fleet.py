@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from time import monotonic
+from functools import partial
 from typing import Protocol
 
 from app.domain.artifacts import ArtifactRef
 from app.domain.errors import (
     DomainError,
     IllegalTransitionError,
-    InternalError,
     InvalidRequestError,
     QuotaExceededError,
     SandboxCrashedError,
@@ -25,6 +24,7 @@ from app.domain.ids import SandboxId, SessionId, TaskId
 from app.domain.sandboxes import Action, Sandbox, SandboxKind, SandboxState, StepResult
 from app.sandboxes.base import OpenSandbox, SandboxProvider, SandboxSpec
 from app.storage.base import ArtifactStore, SandboxStore
+from app.telemetry.outcomes import timed
 
 log = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 5.0
@@ -297,19 +297,10 @@ class Fleet:
     async def _acted(self, sandbox: OpenSandbox, action: Action, *, timeout_s: float) -> StepResult:
         if self._observer is None:
             return await sandbox.act(action, timeout_s=timeout_s)
-        began, outcome = monotonic(), InternalError.reason
-        try:
+        with timed(partial(self._observer.acted, sandbox.kind, action.type)) as outcome:
             result = await sandbox.act(action, timeout_s=timeout_s)
-            outcome = result.status
-            return result
-        except asyncio.CancelledError:
-            outcome = "CANCELLED"
-            raise
-        except DomainError as error:
-            outcome = error.reason
-            raise
-        finally:
-            self._observer.acted(sandbox.kind, action.type, outcome, monotonic() - began)
+            outcome.word = result.status
+        return result
 
     async def _shut(self, sandbox: OpenSandbox) -> None:
         try:

@@ -53,11 +53,6 @@ class Span:
         if self._record is not None:
             self._record.put(attributes)
 
-    def set_foreign(self, attributes: Mapping[str, AttributeValue]) -> None:
-        """The same for texts that somebody else wrote: a secret in one is masked."""
-        if self._record is not None:
-            self._record.put({name: _without_secrets(value) for name, value in attributes.items()})
-
     def happened(self, name: str, attributes: Mapping[str, AttributeValue] | None = None) -> None:
         """Note a moment within the span, as an event."""
         if self._record is not None:
@@ -211,11 +206,6 @@ def current_span() -> Span:
     return Span(context) if context.is_valid else NO_SPAN
 
 
-def current_trace_id_if_sampled() -> str | None:
-    """The trace of the `Tracing.span` block around the caller, if it is recorded: what an exemplar names."""
-    return current_span().sampled_trace_id
-
-
 def error_type_of(error: BaseException | str) -> str:
     """The value of `error.type`: a domain error's reason, else the class, else the given string."""
     if isinstance(error, str):
@@ -237,11 +227,3 @@ def _context_of(parent: Parent) -> SpanContext | None:
     if isinstance(parent, str):
         return traceparent.parse(parent)
     return parent.context if parent.context.is_valid else None
-
-
-def _without_secrets(value: AttributeValue) -> AttributeValue:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, bool | int | float):
-        return value
-    return tuple(redact(item) for item in value)

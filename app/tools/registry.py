@@ -6,12 +6,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
 from app.domain.errors import (
-    DomainError,
-    InternalError,
     NotConfiguredError,
     NotFoundError,
     PermissionDeniedError,
@@ -21,6 +20,7 @@ from app.domain.errors import (
 from app.domain.quotas import Quota
 from app.domain.rates import MICROSECONDS, Meter, Rate
 from app.domain.tools import ToolInfo, ToolResult
+from app.telemetry.outcomes import timed
 from app.tools.arguments import ArgumentCheck
 from app.tools.base import Tool, ToolContext
 from app.tools.cache import ResultCache, canonical
@@ -106,19 +106,10 @@ class ToolRegistry:
         entry = self._entry(name)
         if self._observer is None:
             return await self._executed(entry, arguments, context)
-        began, outcome = self._clock(), InternalError.reason
-        try:
+        with timed(partial(self._observer.tool_called, entry.tool.info.name), clock=self._clock) as outcome:
             result = await self._executed(entry, arguments, context)
-            outcome = "ok" if result.ok else "failed"
-            return result
-        except asyncio.CancelledError:
-            outcome = "CANCELLED"
-            raise
-        except DomainError as error:
-            outcome = error.reason
-            raise
-        finally:
-            self._observer.tool_called(entry.tool.info.name, outcome, self._clock() - began)
+            outcome.word = "ok" if result.ok else "failed"
+        return result
 
     async def _executed(
         self, entry: _Entry, arguments: dict[str, object], context: ToolContext

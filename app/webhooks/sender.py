@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Final
 
 import httpx2
@@ -17,6 +15,7 @@ from app.domain.breaker import Verdict
 from app.domain.errors import InvalidRequestError
 from app.domain.webhooks import AttemptResult
 from app.tools.egress import Destination
+from app.tools.pinned import own_tls, pinned_request
 from app.webhooks.targets import Targets
 
 USER_AGENT: Final = "agent-gateway-webhooks"
@@ -83,8 +82,15 @@ class Sender:
 
     async def _post(self, to: Destination, headers: Mapping[str, str], body: bytes) -> AttemptResult:
         # Making a TLS context reads the certificate store: some 10 ms.
-        tls = self._own_tls or await asyncio.to_thread(_tls)
-        async with _posting(to, headers, body, tls, self._timeout_s) as response:
+        tls = self._own_tls or await asyncio.to_thread(own_tls)
+        ours = {
+            "User-Agent": USER_AGENT,
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            **headers,
+        }
+        times = httpx2.Timeout(self._timeout_s)
+        async with pinned_request("POST", to, headers=ours, tls=tls, times=times, body=body) as response:
             status = response.status_code
             with contextlib.suppress(httpx2.HTTPError, TimeoutError, OSError):
                 await _drop(response)
@@ -123,41 +129,6 @@ def _verdict(status: int) -> Verdict:
     if status >= 500:
         return Verdict.FAILURE
     return Verdict.NEUTRAL if status == TOO_MANY else Verdict.SUCCESS
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return httpx2.create_ssl_context(trust_env=False)
-
-
-@asynccontextmanager
-async def _posting(
-    to: Destination, headers: Mapping[str, str], body: bytes, tls: ssl.SSLContext, timeout_s: float
-) -> AsyncGenerator[httpx2.Response]:
-    """One request to the pinned address; no proxy, no cookies, no redirects."""
-    pinned = httpx2.URL(to.url).copy_with(host=to.address, port=to.port, fragment=None)
-    request = httpx2.Request(
-        "POST",
-        pinned,
-        headers={
-            "Host": to.authority,
-            "User-Agent": USER_AGENT,
-            "Content-Type": "application/json",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            **headers,
-        },
-        content=body,
-        # The certificate is checked against the name, not against the address.
-        extensions={"timeout": httpx2.Timeout(timeout_s).as_dict(), "sni_hostname": to.host},
-    )
-    async with httpx2.AsyncHTTPTransport(verify=tls, trust_env=False) as transport:
-        response = await transport.handle_async_request(request)
-        response.request = request
-        try:
-            yield response
-        finally:
-            await response.aclose()
 
 
 async def _drop(response: httpx2.Response) -> None:

@@ -6,12 +6,12 @@ import zlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 
 import httpx2
 
 from app.domain.errors import InvalidRequestError, ToolFailedError
 from app.tools.egress import Destination, Egress
+from app.tools.pinned import own_tls, pinned_request
 
 MAX_REDIRECTS = 5
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -50,7 +50,7 @@ class WebClient:
         the connection.
         """
         # Making a TLS context reads the certificate store: some 10 ms.
-        tls = self._own_tls or await asyncio.to_thread(_tls)
+        tls = self._own_tls or await asyncio.to_thread(own_tls)
         headers = headers or {}
         first = to = await self._egress.destination(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -71,41 +71,15 @@ class WebClient:
             ) from None
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    return httpx2.create_ssl_context(trust_env=False)
-
-
 @asynccontextmanager
 async def _requesting(
     to: Destination, headers: Mapping[str, str], tls: ssl.SSLContext
 ) -> AsyncGenerator[httpx2.Response]:
-    """One request on a connection of its own, to the pinned address; no proxy, no cookies."""
+    """One request, its failures as a tool says them."""
+    ours = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate", **headers}
     try:
-        pinned = httpx2.URL(to.url).copy_with(host=to.address, port=to.port, fragment=None)
-    except httpx2.InvalidURL:
-        raise InvalidRequestError.of("url", "is not a URL") from None
-    request = httpx2.Request(
-        "GET",
-        pinned,
-        headers={
-            "Host": to.authority,
-            "User-Agent": USER_AGENT,
-            "Accept": "*/*",
-            "Accept-Encoding": "gzip, deflate",
-            **headers,
-        },
-        # The certificate is checked against the name, not against the address.
-        extensions={"timeout": _TIMES.as_dict(), "sni_hostname": to.host},
-    )
-    try:
-        async with httpx2.AsyncHTTPTransport(verify=tls, trust_env=False) as transport:
-            response = await transport.handle_async_request(request)
-            response.request = request
-            try:
-                yield response
-            finally:
-                await response.aclose()
+        async with pinned_request("GET", to, headers=ours, tls=tls, times=_TIMES) as response:
+            yield response
     except httpx2.TimeoutException:
         raise ToolFailedError(f"{to.host} did not answer in time", host=to.host) from None
     except zlib.error:

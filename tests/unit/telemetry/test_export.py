@@ -16,7 +16,7 @@ from app.telemetry import names, spans
 from app.telemetry.export import ExportQueue
 from app.telemetry.known_secrets import MASK, knowing
 from app.telemetry.recording import Sampling
-from app.telemetry.tracing import current_trace_id_if_sampled, open_tracing
+from app.telemetry.tracing import current_span, open_tracing
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PLAN = spans.task("task_1", tenant="acme", epoch=1)
@@ -195,7 +195,7 @@ def test_of_new_traces_a_part_is_recorded_and_callers_decide_about_theirs() -> N
         [queue], service_name="t", service_version="0", instance_id="1", sampling=Sampling(0.0)
     )
     with none.span(PLAN, parent=CALLER), none.span(PLAN) as inner:
-        assert current_trace_id_if_sampled() == inner.sampled_trace_id == CALLER[3:35]
+        assert current_span().sampled_trace_id == inner.sampled_trace_id == CALLER[3:35]
     own = open_tracing(
         [queue],
         service_name="t",
@@ -204,7 +204,7 @@ def test_of_new_traces_a_part_is_recorded_and_callers_decide_about_theirs() -> N
         sampling=Sampling(0.0, parent_based=False),
     )
     with own.span(PLAN, parent=CALLER):
-        assert current_trace_id_if_sampled() is None
+        assert current_span().sampled_trace_id is None
     queue.shutdown()
 
     assert 400 < counts.seen["exported"] - 2 < 600
